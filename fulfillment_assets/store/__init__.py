@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, the schema's migrations, partitions and COPY."""
