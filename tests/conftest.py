@@ -1,0 +1,141 @@
+"""What every test may use: databases on a real PostgreSQL, started at the first need.
+
+One server serves the whole session. Under pytest-xdist the controller owns it, and the workers
+attach to it through the directory that they share.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psycopg2
+import pytest
+from filelock import FileLock
+from sqlalchemy.engine import make_url
+
+from fulfillment_assets.local.postgres import EmbeddedPostgres
+from fulfillment_assets.local.supervisor import interruptible
+from fulfillment_assets.store import migrate
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
+_WORKER_INPUT: Final = "shared_directory"
+_SHARED: Final = pytest.StashKey[Path]()
+_SERVER: Final = pytest.StashKey[EmbeddedPostgres]()
+_TEMPLATE: Final = "migrated_template"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Agree on the session's directory, and see to it that nothing is left in the end."""
+    worker_input: dict[str, str] | None = getattr(config, "workerinput", None)
+    if worker_input is None:
+        shared = Path(tempfile.mkdtemp(prefix="fulfillment-tests-"))
+    else:
+        shared = Path(worker_input[_WORKER_INPUT])
+    server = EmbeddedPostgres(shared)
+    config.stash[_SHARED] = shared
+    config.stash[_SERVER] = server
+    if worker_input is None:
+        cleanup = contextlib.ExitStack()
+        cleanup.enter_context(interruptible())
+        cleanup.callback(shutil.rmtree, shared)
+        cleanup.callback(server.stop)
+        config.add_cleanup(cleanup.close)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Start the server for the workers of pytest-xdist, and tell each where it is."""
+    node.config.stash[_SERVER].start()
+    node.workerinput[_WORKER_INPUT] = str(node.config.stash[_SHARED])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where CI=true, fail a test that is skipped."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Where CI=true, fail a module that is skipped."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if os.environ.get("CI") != "true" or not report.skipped or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    report.outcome = "failed"
+    report.longrepr = f"With CI=true no test may be skipped. {reason}"
+
+
+@pytest.fixture(scope="session")
+def postgres(pytestconfig: pytest.Config) -> EmbeddedPostgres:
+    """The session's PostgreSQL server."""
+    server = pytestconfig.stash[_SERVER]
+    server.start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: EmbeddedPostgres, pytestconfig: pytest.Config) -> str:
+    """Name of a database with the schema at its newest version, to copy from."""
+    with FileLock(pytestconfig.stash[_SHARED] / "template.lock"):
+        found = _execute(postgres.url, f"SELECT 1 FROM pg_database WHERE datname = '{_TEMPLATE}'")
+        if not found:
+            unfinished = f"{_TEMPLATE}_{uuid.uuid4().hex}"
+            _execute(postgres.url, f"CREATE DATABASE {unfinished}")
+            migrate.upgrade(_database_url(postgres.url, unfinished))
+            _execute(postgres.url, f"ALTER DATABASE {unfinished} RENAME TO {_TEMPLATE}")
+    return _TEMPLATE
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
+    """URL of a fresh database with the schema at its newest version."""
+    with _fresh_database(postgres.url, migrated_template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """URL of a fresh database with nothing in it."""
+    with _fresh_database(postgres.url, "template1") as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _fresh_database(server_url: str, template: str) -> Iterator[str]:
+    name = f"t_{uuid.uuid4().hex}"
+    _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield _database_url(server_url, name)
+    finally:
+        _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _database_url(server_url: str, database: str) -> str:
+    return make_url(server_url).set(database=database).render_as_string(hide_password=False)
+
+
+def _execute(url: str, statement: str) -> int:
+    """Run a statement outside a transaction; returns the number of rows that it found."""
+    dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with contextlib.closing(psycopg2.connect(dsn)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.rowcount
