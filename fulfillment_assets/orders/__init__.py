@@ -1,0 +1,1 @@
+"""The enriched order: its contract, how it is read from CSV, and how it is simulated."""
