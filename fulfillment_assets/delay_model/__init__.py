@@ -1,0 +1,1 @@
+"""The delay model: training, calibration, artefacts, and the scorer with its reasons."""
