@@ -1,0 +1,1 @@
+"""Which orders deviate, and the events that say so."""

@@ -1,0 +1,95 @@
+"""The rules that make an order a deviation, as set-based SQL over a batch's changes.
+
+Two rules look at one order: `delay_risk`, its severity is at or above the least severity that
+counts; `fulfillment_gap`, it is already shipped and yet not expected on time. An order that was
+delivered or cancelled no longer deviates. An order has at most one open deviation of a kind:
+it is updated while it lasts, and resolved once it clears.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from fulfillment_assets.delay_model.bands import SEVERITIES
+from fulfillment_assets.deviations.severity import Thresholds
+
+EVENT_TOPIC: Final = "deviation-events"
+SCHEMA_VERSION: Final = 1
+ANNOUNCED: Final = ("warning", "critical")
+"""Severities of which an event tells the world."""
+
+_OPEN_STATUSES: Final = "('pending', 'agent_triggered')"
+
+_BREACHES: Final = """
+SELECT c.order_id, c.prediction_id, rule.kind, c.new_severity AS severity,
+       rule.reason || ' (delay probability ' || to_char(c.new_delay_probability, 'FM0.00') || ')'
+           AS reason
+FROM order_changes c
+CROSS JOIN LATERAL (VALUES
+    ('delay_risk', true, 'The order is at risk of arriving late'),
+    ('fulfillment_gap', c.new_order_status = 'shipped',
+     'The order is on its way and is not expected on time')
+) AS rule (kind, applies, reason)
+WHERE c.new_severity = ANY (:deviating) AND rule.applies
+  AND coalesce(c.new_order_status, '') NOT IN ('delivered', 'cancelled')
+"""
+
+_OPEN: Final = f"""
+WITH breaches AS ({_BREACHES}), opened AS (
+    INSERT INTO deviations AS d
+        (prediction_id, batch_job_id, order_id, kind, severity, reason, context)
+    SELECT b.prediction_id, :batch_job_id, b.order_id, b.kind, b.severity, b.reason,
+           s.context::jsonb
+    FROM breaches b JOIN staged_orders s USING (prediction_id)
+    ORDER BY b.order_id, b.kind
+    ON CONFLICT (order_id, kind) WHERE status IN {_OPEN_STATUSES} DO UPDATE SET
+        prediction_id = excluded.prediction_id,
+        batch_job_id = coalesce(excluded.batch_job_id, d.batch_job_id),
+        severity = excluded.severity, reason = excluded.reason, context = excluded.context,
+        updated_at = now()
+    RETURNING new.id, new.prediction_id, new.order_id, new.kind, new.severity, new.reason,
+        new.status, new.created_at, new.updated_at, old.severity AS old_severity
+), announced AS (
+    INSERT INTO outbox (event_id, topic, key, payload)
+    SELECT event_id, '{EVENT_TOPIC}', order_id, json_build_object(
+        'schema_version', {SCHEMA_VERSION}, 'event_id', event_id, 'deviation_id', id,
+        'order_id', order_id, 'kind', kind, 'severity', severity, 'reason', reason,
+        'status', status, 'created_at', created_at, 'updated_at', updated_at,
+        'context', context::json)
+    FROM (SELECT o.*, s.context, uuidv7() AS event_id
+          FROM opened o JOIN staged_orders s USING (prediction_id)
+          WHERE o.severity = ANY (:announced) AND o.old_severity IS DISTINCT FROM o.severity
+          ORDER BY o.order_id, o.kind) AS events
+)
+SELECT
+"""
+
+_RESOLVE: Final = f"""
+WITH breaches AS ({_BREACHES})
+UPDATE deviations AS d SET status = 'resolved', updated_at = now(),
+    reason = d.reason || '; cleared: the order no longer meets the rule'
+FROM order_changes c
+WHERE NOT c.is_new AND d.order_id = c.order_id AND d.status = 'pending'
+  AND d.kind IN ('delay_risk', 'fulfillment_gap')
+  AND NOT EXISTS (SELECT FROM breaches b WHERE b.order_id = d.order_id AND b.kind = d.kind)
+"""
+
+
+def detect(
+    connection: Connection, thresholds: Thresholds, batch_job_id: uuid.UUID | None = None
+) -> None:
+    """Open, update and resolve the deviations of the orders in `order_changes`.
+
+    Runs in the caller's transaction, which has the same orders in `staged_orders`. A deviation
+    that is new, or whose severity changed, leaves one event in the outbox if it is a warning
+    or graver.
+    """
+    deviating = list(SEVERITIES[thresholds.deviation_code :])
+    announced = [name for name in deviating if name in ANNOUNCED]
+    parameters = {"deviating": deviating, "announced": announced, "batch_job_id": batch_job_id}
+    connection.execute(sa.text(_RESOLVE), parameters)
+    connection.execute(sa.text(_OPEN), parameters)

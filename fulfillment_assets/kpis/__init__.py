@@ -1,0 +1,1 @@
+"""KPI rollups: how they are kept right, rebuilt and read."""
