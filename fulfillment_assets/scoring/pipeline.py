@@ -1,0 +1,182 @@
+"""The unified pipeline: a file of orders becomes committed rows, in one transaction.
+
+    read → validate → score → predictions, orders → kpi_rollups → deviations, outbox
+
+A file is read in chunks, so memory does not depend on its size. While PostgreSQL takes one
+chunk in, the next is read and scored. Nothing is visible before all of it is; a run that dies
+leaves nothing, and its retry starts over. The job's lock, its status and the unique index on
+(batch_job_id, row_number, created_at) make a second run of the same job a no-op.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.engine import Connection, Engine
+
+from fulfillment_assets.delay_model.scorer import DelayScorer
+from fulfillment_assets.deviations import rules
+from fulfillment_assets.deviations.reads import deviation_counts
+from fulfillment_assets.deviations.severity import Thresholds, load_thresholds
+from fulfillment_assets.kpis import rollups
+from fulfillment_assets.orders.csv_reader import OrderFileError, read_orders
+from fulfillment_assets.orders.rejected_csv import RejectedCsv
+from fulfillment_assets.orders.validation import RejectedRow
+from fulfillment_assets.scoring import batch_jobs, progress, rejected, staging
+from fulfillment_assets.scoring.batch_jobs import BatchJob
+from fulfillment_assets.scoring.drop_folder import archive
+from fulfillment_assets.scoring.reports import Scope, severity_counts
+from fulfillment_assets.scoring.rows import Arrival, score_orders
+from fulfillment_assets.scoring.staging import EncodedBatch
+from fulfillment_assets.settings import Settings
+from fulfillment_assets.store.partitions import ensure_partition
+
+CHUNK_ROWS: Final = 16_384
+"""Orders in flight at a time: enough to be set-based, few enough to stay in the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of a file: its job, its predictions by severity, its deviations by kind."""
+
+    job: BatchJob
+    severities: dict[str, int]
+    deviations: dict[str, dict[str, int]]
+
+    @property
+    def predictions(self) -> int:
+        """How many predictions the file has in the database."""
+        return sum(self.severities.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    encoded: EncodedBatch
+    rejected: tuple[RejectedRow, ...]
+    accepted: int
+
+
+def score_file(
+    engine: Engine,
+    settings: Settings,
+    scorer: DelayScorer,
+    job_id: uuid.UUID,
+    *,
+    run_id: str,
+) -> BatchResult:
+    """Score the claimed file of a job, commit all it gives, and archive it.
+
+    A file that cannot be read ends its job as failed, with the reason; a job that is completed
+    already stays as it is. Errors of the database or of this code leave the job to be retried.
+
+    Raises:
+        LookupError: there is no such job.
+        BatchBusyError: another run is scoring it.
+    """
+    with engine.begin() as connection:
+        job = batch_jobs.start(connection, job_id, run_id)
+    if job.status != "completed":
+        try:
+            _commit_file(engine, settings, scorer, job)
+        except OrderFileError as error:
+            with engine.begin() as connection:
+                batch_jobs.fail(connection, job_id, str(error))
+    return finish(engine, settings, job_id)
+
+
+def finish(engine: Engine, settings: Settings, job_id: uuid.UUID) -> BatchResult:
+    """Archive the file of a finished job beside its rejected rows, and report. Idempotent."""
+    with engine.connect() as connection:
+        job = batch_jobs.find_job(connection, job_id)
+        if job.path is not None and job.rejected_count:
+            with RejectedCsv(settings.processed / rejected_name(job)) as refused:
+                refused.write(rejected.of_batch(connection, job_id))
+        result = BatchResult(
+            job=job,
+            severities=severity_counts(connection, Scope(job.day, job.day, job.id)),
+            deviations=deviation_counts(connection, job_id),
+        )
+    archive(engine, settings, job)
+    return result
+
+
+def rejected_name(job: BatchJob) -> str:
+    """Name of the file that lists the rejected rows of a job."""
+    return f"{job.archive_name.removesuffix('.gz').removesuffix('.csv')}.rejected.csv"
+
+
+def apply_staged(
+    connection: Connection,
+    thresholds: Thresholds,
+    received_at: dt.datetime,
+    batch_job_id: uuid.UUID | None = None,
+) -> None:
+    """Carry the staged orders into orders, rollups, deviations and outbox."""
+    staging.upsert_orders(connection, received_at)
+    rollups.apply_changes(connection)
+    rules.detect(connection, thresholds, batch_job_id)
+
+
+def _commit_file(engine: Engine, settings: Settings, scorer: DelayScorer, job: BatchJob) -> None:
+    if job.path is None or not job.path.exists():
+        raise OrderFileError(f"{job.filename} disappeared before it could be scored; drop it again")
+    _check_size(job.path, settings)
+    stamp = _stamp(job.path)
+    with engine.begin() as connection:
+        ensure_partition(connection, job.day)
+    with engine.begin() as connection:
+        if batch_jobs.lock(connection, job.id).status == "completed":
+            return
+        staging.open_staging(connection)
+        thresholds = load_thresholds(connection)
+        arrival = Arrival("batch", job.created_at, job.id)
+        accepted = refused = 0
+        for chunk in _ahead(_prepare(job.path, scorer, thresholds, arrival)):
+            staging.stage(connection, chunk.encoded, job.day)
+            rejected.store(connection, chunk.rejected, arrival)
+            accepted += chunk.accepted
+            refused += len(chunk.rejected)
+            progress.report(accepted + refused)
+        if _stamp(job.path) != stamp:
+            raise OrderFileError(f"{job.filename} changed while it was being read; drop it again")
+        apply_staged(connection, thresholds, job.created_at, job.id)
+        batch_jobs.complete(
+            connection, job.id, accepted=accepted, rejected=refused, model_version=scorer.version
+        )
+
+
+def _prepare(
+    path: Path, scorer: DelayScorer, thresholds: Thresholds, arrival: Arrival
+) -> Iterator[_Prepared]:
+    for batch in read_orders(path, chunk_rows=CHUNK_ROWS):
+        scored = score_orders(batch.orders, scorer, thresholds, arrival)
+        yield _Prepared(staging.encode_batch(scored, arrival), batch.rejected, len(scored))
+
+
+def _ahead(items: Iterator[_Prepared]) -> Iterator[_Prepared]:
+    """The same items, each made in another thread while the one before is being used."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare") as pool:
+        pending = pool.submit(next, items, None)
+        while (item := pending.result()) is not None:
+            pending = pool.submit(next, items, None)
+            yield item
+
+
+def _check_size(path: Path, settings: Settings) -> None:
+    size, most = path.stat().st_size, settings.max_file_bytes
+    if size > most:
+        raise OrderFileError(
+            f"the file has {size:,} bytes, more than the {most:,} that FULFILLMENT_MAX_FILE_BYTES "
+            "allows; split it or raise the limit"
+        )
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return (status.st_size, status.st_mtime_ns)

@@ -1,0 +1,196 @@
+"""Scored orders as rows: what goes into `predictions` and into the staging table."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fulfillment_assets.delay_model.reasons import Reasons
+from fulfillment_assets.delay_model.scorer import DelayScorer
+from fulfillment_assets.deviations.severity import Thresholds, severity_names
+from fulfillment_assets.orders.contract import BY_NAME, FEATURES, FIELDS, Kind
+from fulfillment_assets.scoring import json_columns
+from fulfillment_assets.scoring.identifiers import uuid7_column
+from fulfillment_assets.scoring.json_columns import StringColumn
+
+Source = Literal["batch", "streaming", "api"]
+
+_LIFECYCLE: Final = ("order_date", "ship_date", "delivery_date")
+_CLOSED: Final = ("delivered", "cancelled")
+_INSTANT: Final = pa.timestamp("us", "UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Where a batch of orders came from, and when.
+
+    Attributes:
+        source: the way in.
+        received_at: aware; the same on every retry. It dates the predictions' partition.
+        batch_job_id: the job of a file; with the row number it makes a replay a no-op.
+    """
+
+    source: Source
+    received_at: dt.datetime
+    batch_job_id: uuid.UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredOrders:
+    """A batch of valid orders with what the model says of each. All columns have n rows."""
+
+    orders: pa.Table
+    prediction_id: pa.Array
+    event_time: pa.Array
+    probability: npt.NDArray[np.float64]
+    severity: npt.NDArray[np.int8]
+    reasons: Reasons
+    thresholds: Thresholds
+    model_version: str
+
+    def __len__(self) -> int:
+        return int(self.orders.num_rows)
+
+
+def score_orders(
+    orders: pa.Table, scorer: DelayScorer, thresholds: Thresholds, arrival: Arrival
+) -> ScoredOrders:
+    """Score valid orders (`ORDER_SCHEMA`), one or many: the only place where that happens."""
+    scores = scorer.score(orders)
+    return ScoredOrders(
+        orders=orders,
+        prediction_id=uuid7_column(orders.num_rows),
+        event_time=event_times(orders, arrival.received_at),
+        probability=scores.probability,
+        severity=thresholds.classify(scores.probability),
+        reasons=scores.reasons,
+        thresholds=thresholds,
+        model_version=scorer.version,
+    )
+
+
+def event_times(orders: pa.Table, received_at: dt.datetime) -> pa.Array:
+    """When each order's state became true: its last dated step that is not in the future.
+
+    An order without dates became true when it was received.
+    """
+    now = pa.scalar(received_at, _INSTANT)
+    steps = [
+        pc.cast(pc.if_else(pc.less_equal(orders[name], now), orders[name], None), pa.int64())
+        for name in _LIFECYCLE  # the maximum of timestamps with a zone is not implemented
+    ]
+    return pc.coalesce(pc.cast(pc.max_element_wise(*steps), _INSTANT), now)
+
+
+def prediction_rows(scored: ScoredOrders, arrival: Arrival) -> pa.Table:
+    """The rows of `predictions` for orders that have just arrived."""
+    count = len(scored)
+    job = None if arrival.batch_job_id is None else arrival.batch_job_id.hex
+    columns = {
+        "created_at": _repeat(arrival.received_at, count, _INSTANT),
+        "source": _repeat(arrival.source, count, pa.string()),
+        "batch_job_id": _repeat(job, count, pa.string()),
+        "row_number": scored.orders["row_number"],
+        "order_id": scored.orders["order_id"],
+        "event_time": scored.event_time,
+        "order_status": scored.orders["order_status"],
+        "features_json": json_columns.objects(_members(scored.orders, FEATURES)),
+        "extra": scored.orders["extra"],
+    }
+    return pa.table(_verdicts(scored) | columns)
+
+
+def verdict_rows(scored: ScoredOrders) -> pa.Table:
+    """The part of `predictions` that a new model changes, by `id`."""
+    return pa.table(_verdicts(scored))
+
+
+def _verdicts(scored: ScoredOrders) -> dict[str, StringColumn]:
+    return {
+        "id": scored.prediction_id,
+        "delay_probability": pa.array(scored.probability),
+        "severity": severity_names(scored.severity),
+        "reasons": reasons_json(scored.reasons),
+        "model_version": _repeat(scored.model_version, len(scored), pa.string()),
+    }
+
+
+def staged_rows(scored: ScoredOrders) -> pa.Table:
+    """The rows of the staging table: the order's state, its prediction, and its context."""
+    columns = {field.name: scored.orders[field.name] for field in FIELDS}
+    columns |= {
+        "sequence": scored.orders["row_number"],
+        "prediction_id": scored.prediction_id,
+        "event_time": scored.event_time,
+        "delay_probability": pa.array(scored.probability),
+        "severity": severity_names(scored.severity),
+        "context": _contexts(scored),
+    }
+    return pa.table(columns)
+
+
+def reasons_json(reasons: Reasons) -> StringColumn:
+    """JSON arrays of `{"feature": ..., "contribution": ...}`, the greatest contribution first."""
+    slots = []
+    for slot in range(reasons.feature.shape[1]):
+        feature = reasons.feature[:, slot]
+        opening = [
+            f'{"," if slot else ""}{{"feature":"{name}","contribution":' for name in FEATURES
+        ]
+        present = pa.array(feature, mask=feature < 0)
+        contribution = json_columns.number(pa.array(reasons.contribution[:, slot]))
+        reason = pc.binary_join_element_wise(pa.array(opening).take(present), contribution, "}", "")
+        slots.append(pc.coalesce(reason, pa.scalar("")))
+    return pc.binary_join_element_wise("[", *slots, "]", "")
+
+
+def _contexts(scored: ScoredOrders) -> pa.Array:
+    """The full context, as JSON, of the orders that may deviate; null for the others."""
+    grave = np.flatnonzero(scored.severity >= scored.thresholds.deviation_code)
+    open_order = pc.invert(
+        pc.is_in(scored.orders["order_status"].take(grave), pa.array(_CLOSED))
+    ).to_numpy(zero_copy_only=False)
+    rows = grave[open_order]
+    orders = scored.orders.take(rows)
+    members = {
+        "order": json_columns.objects(_members(orders, tuple(BY_NAME))),
+        "delay_probability": json_columns.number(pa.array(scored.probability[rows])),
+        "severity": json_columns.symbol(severity_names(scored.severity[rows])),
+        "reasons": reasons_json(scored.reasons.take(rows)),
+        "model_version": json_columns.text(_repeat(scored.model_version, len(rows), pa.string())),
+    }
+    position = np.full(len(scored), -1, np.int64)
+    position[rows] = np.arange(len(rows))
+    where = pa.array(position, mask=position < 0)
+    return _combine(json_columns.objects(members)).take(where)
+
+
+def _members(orders: pa.Table, names: tuple[str, ...]) -> dict[str, StringColumn]:
+    return {name: _json(orders[name], BY_NAME[name].kind) for name in names}
+
+
+def _json(column: pa.ChunkedArray, kind: Kind) -> StringColumn:
+    match kind:
+        case Kind.TEXT:
+            return json_columns.text(column)
+        case Kind.CATEGORY:
+            return json_columns.symbol(column)
+        case Kind.TIMESTAMP:
+            return json_columns.instant(column)
+        case _:
+            return json_columns.number(column)
+
+
+def _repeat(value: object, count: int, kind: pa.DataType) -> pa.Array:
+    return pa.repeat(pa.scalar(value, kind), count)
+
+
+def _combine(column: StringColumn) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
