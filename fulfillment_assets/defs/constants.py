@@ -1,0 +1,19 @@
+"""Names, owners and limits that the definitions share."""
+
+import datetime as dt
+from typing import Final
+
+import dagster as dg
+
+ML_OWNER: Final = "team:ml"
+OPERATIONS_OWNER: Final = "team:operations"
+
+MODEL_GROUP: Final = "delay_model"
+ORDERS_GROUP: Final = "orders"
+
+FIRST_DAY: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+DAYS: Final = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC", end_offset=1)
+"""UTC days of receipt, today included."""
+
+BATCH_JOB_TAG: Final = "fulfillment/batch_job"
+DATABASE_RETRY: Final = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL)

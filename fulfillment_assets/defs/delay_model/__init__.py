@@ -1,0 +1,1 @@
+"""The delay model: its training data and the classifier."""

@@ -1,0 +1,1 @@
+"""Orders in, predictions, rollups and deviations out."""

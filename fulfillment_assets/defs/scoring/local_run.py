@@ -1,0 +1,30 @@
+"""Run the scoring job for one file in this process, as the sensor would elsewhere."""
+
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+
+from fulfillment_assets.definitions import defs
+from fulfillment_assets.defs.scoring.jobs import SCORING_JOB, run_config, run_tags
+from fulfillment_assets.settings import PROJECT_ROOT
+
+if TYPE_CHECKING:
+    from fulfillment_assets.scoring.batch_jobs import BatchJob
+
+_QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def run_scoring_job(job: "BatchJob") -> dg.ExecuteInProcessResult:
+    """Execute the run of a claimed job here; its outcome stands in `batch_jobs`.
+
+    The run is recorded in the Dagster instance of the project, so the UI shows it. Needs the
+    variables of `local.platform.environment`.
+    """
+    with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
+        return defs.resolve_job_def(SCORING_JOB).execute_in_process(
+            instance=instance,
+            partition_key=job.day.isoformat(),
+            run_config=run_config(job) | _QUIET,
+            tags=run_tags(job),
+            raise_on_error=False,
+        )
