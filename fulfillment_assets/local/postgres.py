@@ -62,8 +62,8 @@ class EmbeddedPostgres:
 
     Args:
         data_dir: directory that holds the data directory; made if it is missing.
-        port: the TCP port to listen on. None: the port recorded at the first start, which is
-            15432 or the next free one.
+        port: the TCP port to listen on. None: the port of the last start, at first 15432, or
+            the next free one.
     """
 
     def __init__(self, data_dir: Path, port: int | None = None) -> None:
@@ -102,7 +102,7 @@ class EmbeddedPostgres:
         Returns once it accepts connections: True if it was started by this call, else False.
 
         Raises:
-            PortTakenError: another program listens on the port.
+            PortTakenError: another program listens on the port that was asked for.
             DataDirectoryError: the data is another user's or of another PostgreSQL version.
             LocalServiceError: anything else; the message has the last lines of the log.
         """
@@ -111,10 +111,10 @@ class EmbeddedPostgres:
                 return False
             account = self._prepare()
             self._processes.clear_remains()
-            if self._port is None and not self._port_file.exists():
+            if self._port is None:
                 self._launch_on_free_port(account)
             else:
-                self._launch(account, self._port or int(self._port_file.read_text()))
+                self._launch(account, self._port)
             return True
 
     def stop(self) -> None:
@@ -192,8 +192,10 @@ class EmbeddedPostgres:
         return account
 
     def _launch_on_free_port(self, account: ServerAccount) -> None:
+        recorded = self._port_file
+        first = int(recorded.read_text()) if recorded.exists() else DEFAULT_PORT
         while True:
-            port = free_port(None, DEFAULT_PORT, PORT_SETTING)
+            port = free_port(None, first, PORT_SETTING)
             # Between the search and the server's own bind another program may take the port.
             with contextlib.suppress(PortTakenError):
                 self._launch(account, port)
