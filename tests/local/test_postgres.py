@@ -262,12 +262,16 @@ class TestPort:
             EmbeddedPostgres(data_dir, taken_port).start()
         assert server_processes(data_dir) == []
 
-    def test_the_recorded_port_in_use_is_the_same_error(
+    def test_instead_of_a_recorded_port_in_use_the_next_free_one_is_taken_and_recorded(
         self, data_dir: Path, taken_port: int
     ) -> None:
-        (data_dir / "postgres" / "fulfillment.port").write_text(str(taken_port))
-        with pytest.raises(PortTakenError, match=rf"{taken_port}.*FULFILLMENT_POSTGRES_PORT"):
-            EmbeddedPostgres(data_dir).start()
+        recorded = data_dir / "postgres" / "fulfillment.port"
+        recorded.write_text(str(taken_port))
+        with EmbeddedPostgres(data_dir).running() as server:
+            port = make_url(server.url).port
+            assert port is not None
+            assert port > taken_port
+            assert recorded.read_text() == str(port)
 
     def test_another_port_than_the_running_server_s_is_an_error(
         self, data_dir: Path, taken_port: int
