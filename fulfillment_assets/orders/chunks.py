@@ -1,7 +1,8 @@
-"""Even chunks of rows, in file order, out of the uneven blocks that a parser gives."""
+"""Even chunks of rows, in file order, out of the uneven blocks that the parser gives."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fulfillment_assets.orders.ragged import RaggedRow, RaggedRows
+from fulfillment_assets.orders.csv_rows import RaggedRow, RowBlock
 
 MAX_CHUNK_BYTES: Final = 64 << 20
 """A chunk ends early once its cells take this many bytes, so that wide rows stay in bounds."""
@@ -32,12 +33,12 @@ class Chunk:
     _parts: list[tuple[Any, int, int]] = field(default_factory=list)
     _numbers: list[npt.NDArray[np.int64]] = field(default_factory=list)
 
-    def add(self, batch: Any, start: int, count: int, number: int) -> None:
-        """Append `count` sound rows of a record batch, the first of which has `number`."""
-        if self._parts and self._parts[-1][0] is batch:
-            self._parts[-1] = (batch, self._parts[-1][1], start + count)
+    def add(self, sound: Any, start: int, count: int, number: int) -> None:
+        """Append `count` sound rows of a block, the first of which has `number`."""
+        if self._parts and self._parts[-1][0] is sound:
+            self._parts[-1] = (sound, self._parts[-1][1], start + count)
         else:
-            self._parts.append((batch, start, start + count))
+            self._parts.append((sound, start, start + count))
         self._numbers.append(np.arange(number, number + count))
         self.received += count
 
@@ -49,47 +50,38 @@ class Chunk:
 
     def columns(self) -> list[Any]:
         """Give the columns of the sound rows; none where all rows are ragged."""
-        slices = [batch.slice(start, stop - start) for batch, start, stop in self._parts]
-        return list(pa.Table.from_batches(slices).columns) if slices else []
+        parts = [sound.slice(start, stop - start) for sound, start, stop in self._parts]
+        return list(pa.concat_tables(parts).columns) if parts else []
 
     def row_numbers(self) -> Any:
         """Give the numbers of the sound rows."""
         return pa.array(np.concatenate([np.empty(0, np.int64), *self._numbers]))
 
 
-def even_chunks(batches: Iterable[Any], ragged: RaggedRows, chunk_rows: int) -> Iterator[Chunk]:
-    """Gather rows into chunks of `chunk_rows`, the last one shorter.
+def even_chunks(blocks: Iterable[RowBlock], chunk_rows: int) -> Iterator[Chunk]:
+    """Gather rows into chunks of `chunk_rows`, numbered from 1.
 
-    Args:
-        batches: record batches of the sound rows, in file order.
-        ragged: the ragged rows. When a batch is given, all that come before its last row must
-            be in the queue; at the end, all must be.
-        chunk_rows: rows of each chunk; very wide rows make smaller ones.
+    The last chunk is shorter, and so are chunks of very wide rows.
     """
     chunk = Chunk()
     number = 1
-    for batch in batches:
-        chunk.weight += batch.nbytes
+    for block in blocks:
+        chunk.weight += block.sound.nbytes
+        ragged = deque(block.ragged)
+        end = number + block.count
         start = 0
-        while start < batch.num_rows:
+        while number < end:
             if chunk.received >= chunk_rows or chunk.weight >= MAX_CHUNK_BYTES:
                 yield chunk
                 chunk = Chunk()
-            ragged_number = ragged.next_number()
-            if ragged_number == number:
-                chunk.add_ragged(ragged.pop())
+            if ragged and ragged[0].number == number:
+                chunk.add_ragged(ragged.popleft())
                 number += 1
                 continue
-            count = min(batch.num_rows - start, chunk_rows - chunk.received)
-            if ragged_number is not None:
-                count = min(count, ragged_number - number)
-            chunk.add(batch, start, count, number)
+            following = ragged[0].number if ragged else end
+            count = min(following - number, chunk_rows - chunk.received)
+            chunk.add(block.sound, start, count, number)
             start += count
             number += count
-    while ragged.next_number() is not None:
-        if chunk.received >= chunk_rows or chunk.weight >= MAX_CHUNK_BYTES:
-            yield chunk
-            chunk = Chunk()
-        chunk.add_ragged(ragged.pop())
     if chunk.received:
         yield chunk

@@ -42,7 +42,6 @@ _TIME: Final = r"[T ](?:[01][0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{
 _OFFSET: Final = r"(?:Z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
 _ZONED: Final = re.compile(f":.*{_OFFSET}$")
 _LONGEST_MISSING: Final = max(map(len, MISSING))
-_MISSING_SPELLINGS: Final = pa.array(sorted(MISSING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ def _fast_text(field: Field, plain: Any) -> Any:
     certain = pc.and_(pc.greater(length, 0), pc.less_equal(length, field.max_length))
     shortest = pc.min(length).as_py()
     if shortest is not None and shortest <= _LONGEST_MISSING:
-        missing = pc.is_in(pc.ascii_lower(plain), _MISSING_SPELLINGS)
+        missing = pc.is_in(pc.ascii_lower(plain), _missing_spellings())
         certain = pc.and_(certain, pc.invert(missing))
     return _only(certain, plain)
 
@@ -176,6 +175,11 @@ def _matching(plain: Any, pattern: str) -> Any:
 def _only(certain: Any, values: Any) -> Any:
     """Make null what is not certain."""
     return values if pc.all(certain).as_py() is not False else pc.if_else(certain, values, None)
+
+
+@cache
+def _missing_spellings() -> Any:
+    return pa.array(sorted(MISSING))
 
 
 @cache

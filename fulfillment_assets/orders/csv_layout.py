@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fulfillment_assets.orders.contract import HEADERS, REQUIRED, normalise_header
-from fulfillment_assets.orders.csv_source import OrderFileError, Utf8Stream
+from fulfillment_assets.orders.csv_source import OrderFileError
 from fulfillment_assets.orders.formulas import restore
 from fulfillment_assets.orders.headers import (
     BOOKKEEPING,
@@ -37,13 +37,18 @@ class Layout:
     neutralised: bool
 
 
-def read_layout(stream: Utf8Stream) -> Layout:
-    """Read the header of a stream that was not read from, and leave the stream behind it.
+def read_layout(head: bytes) -> tuple[Layout, int]:
+    """Read the header.
+
+    Args:
+        head: the beginning of a file, as UTF-8.
+
+    Returns:
+        The layout, and how many bytes of the head the header takes.
 
     Raises:
         OrderFileError: there is no header with all required columns, each of them once.
     """
-    head = stream.peek()
     if not head.strip():
         raise OrderFileError("the file is empty; it needs a header and a row for each order")
     found = [(delimiter, *_header_row(head, delimiter)) for delimiter in _DELIMITERS]
@@ -59,8 +64,7 @@ def read_layout(stream: Utf8Stream) -> Layout:
         headers = read_headers([restore(text) for text in texts] if neutralised else texts)
     except DuplicateHeadersError as error:
         raise OrderFileError(f"{error}; remove or rename one of them") from None
-    stream.read(length)
-    return Layout(delimiter, headers, neutralised)
+    return Layout(delimiter, headers, neutralised), length
 
 
 def _header_row(head: bytes, delimiter: str) -> tuple[list[str], int]:

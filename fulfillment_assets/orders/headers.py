@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from fulfillment_assets.orders.contract import HEADERS, LATE_HEADER, normalise_header
@@ -58,9 +59,13 @@ def read_headers(texts: Sequence[str]) -> tuple[Header, ...]:
 
 
 def _read_header(text: str, number: int) -> Header:
-    clean = clean_text(text.strip(), MAX_HEADER_CHARACTERS) or f"column_{number}"
-    normal = normalise_header(clean)
-    return Header(clean, HEADERS.get(normal), normal in (LATE_HEADER, *BOOKKEEPING))
+    return _header(clean_text(text.strip(), MAX_HEADER_CHARACTERS) or f"column_{number}")
+
+
+@lru_cache(maxsize=1024)  # most of the time that the model of one order takes
+def _header(text: str) -> Header:
+    normal = normalise_header(text)
+    return Header(text, HEADERS.get(normal), normal in (LATE_HEADER, *BOOKKEEPING))
 
 
 def _duplicate(first: str, second: Header) -> str:

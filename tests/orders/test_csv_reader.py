@@ -13,6 +13,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -163,7 +164,7 @@ class TestRowNumbers:
     def test_chunks_are_even_and_in_order(
         self, tmp_path: Path, chunk_rows: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("fulfillment_assets.orders.csv_reader.BLOCK_BYTES", 700)
+        monkeypatch.setattr(csv_source, "BLOCK_BYTES", 700)
         lines = csv_text(numbered_rows(40), end="\n").splitlines()
         for number in (1, 2, 9, 10, 11, 12, 13, 14, 29, 40):
             lines[number] = f"ragged {number}"
@@ -202,10 +203,12 @@ class TestRowNumbers:
         )
 
 
-def test_a_chunk_that_is_not_asked_for_is_not_read(tmp_path: Path) -> None:
-    batches = read_orders(saved(tmp_path, csv_text(numbered_rows(20_000))), chunk_rows=10)
+def test_a_reader_that_is_closed_early_closes_the_file(tmp_path: Path) -> None:
+    path = saved(tmp_path, csv_text(numbered_rows(20_000)))
+    batches = read_orders(path, chunk_rows=10)
     assert next(batches).received == 10
     batches.close()  # type: ignore[attr-defined]
+    assert str(path) not in {file.path for file in psutil.Process().open_files()}
 
 
 def test_the_checksum_is_that_of_the_bytes(tmp_path: Path) -> None:
