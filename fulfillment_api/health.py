@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import Literal
+from typing import Final, Literal
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel, Field
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from fulfillment_assets.delay_model.artifacts import read_metadata
 from fulfillment_assets.delay_model.errors import ArtifactError
 from fulfillment_assets.settings import Settings
 from fulfillment_assets.store.migrate import head
+
+_UPGRADE: Final = "run `fulfillment db upgrade`"
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -63,11 +65,13 @@ def _database(engine: Engine) -> Component:
         with engine.connect() as connection:
             revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
         healthy = revision == head()
-        detail = f"schema at revision {revision}"
+        detail = f"schema at revision {revision or 'none'}"
         if not healthy:
-            detail += f", {head()} is needed: run `fulfillment db upgrade`"
+            detail += f", {head()} is needed: {_UPGRADE}"
+    except ProgrammingError:
+        healthy, detail = False, f"schema is missing, or closed to this user: {_UPGRADE}"
     except SQLAlchemyError:
-        healthy, detail = False, "does not answer, or has no schema"
+        healthy, detail = False, "does not answer"
     return Component(name="database", healthy=healthy, detail=detail, latency_ms=_since(started))
 
 

@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fulfillment_assets.cli.report import print_batch
 from fulfillment_assets.cli.text import (
     Json,
     batch_summary,
     complain,
-    deviation_table,
     notes,
     print_json,
     results,
-    risk_table,
-    severity_table,
 )
 from fulfillment_assets.local import platform
 from fulfillment_assets.settings import Settings
@@ -28,7 +27,7 @@ from fulfillment_assets.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-    from fulfillment_assets.scoring.drop_folder import Claim
+    from fulfillment_assets.scoring.batch_jobs import BatchJob
     from fulfillment_assets.scoring.pipeline import BatchResult
 
 
@@ -59,10 +58,10 @@ def score(
         os.environ.update(platform.environment(settings, url))
         engine = create_engine(url)
         claimed = claim(engine, settings, file, keep=True, again=again)
-        if claimed.to_score:
-            _run(claimed)
+        known = claimed.job.finished
+        failure = None if known else _run(claimed.job)
         result = finish(engine, settings, claimed.job.id)
-        _print_result(engine, result, claimed, as_json=as_json)
+        _print_result(engine, settings, result, known=known, failure=failure, as_json=as_json)
         engine.dispose()
     if result.job.status != "completed":
         raise typer.Exit(1)
@@ -119,15 +118,15 @@ def simulate(
     )
 
 
-def _run(claimed: Claim) -> None:
-    """Execute the scoring job with a bar that counts rows."""
-    from fulfillment_assets.defs.scoring.local_run import run_scoring_job
+def _run(job: BatchJob) -> str | None:
+    """Execute the scoring job with a bar that counts rows; return why it failed, if it did."""
+    from fulfillment_assets.defs.scoring.local_run import failure_of, run_scoring_job
     from fulfillment_assets.scoring.progress import listening
 
-    with _progress(f"scoring {claimed.job.filename}", None) as progress:
+    with _progress(f"scoring {escape(job.filename)}", None) as progress:
         task = progress.task_ids[0]
         with listening(lambda rows: progress.update(task, completed=rows)):
-            run_scoring_job(claimed.job)
+            return failure_of(run_scoring_job(job))
 
 
 def _progress(description: str, total: int | None) -> Progress:
@@ -144,27 +143,27 @@ def _progress(description: str, total: int | None) -> Progress:
     return progress
 
 
-def _print_result(engine: Engine, result: BatchResult, claimed: Claim, *, as_json: bool) -> None:
-    from fulfillment_assets.scoring.reports import Scope, riskiest
-
+def _print_result(
+    engine: Engine,
+    settings: Settings,
+    result: BatchResult,
+    *,
+    known: bool,
+    failure: str | None,
+    as_json: bool,
+) -> None:
     job = result.job
-    status = job.status if claimed.to_score else "already_processed"
+    error = job.error_message if job.finished else failure
     if as_json:
-        print_json(batch_summary(result, status=status))
+        status = "already_processed" if known else job.status
+        print_json(batch_summary(result, status=status, error=error))
         return
-    if job.status == "failed":
-        complain(RuntimeError(f"{job.filename}: {job.error_message}"))
+    if job.status != "completed":
+        complain(RuntimeError(f"{job.filename} could not be scored: {error}"))
         return
-    if not claimed.to_score:
+    if known:
         results.print(
             f"This content was scored before, as {job.filename} (batch job {job.id}); "
             "use --again to score it again."
         )
-    results.print(
-        f"{job.filename}: {job.row_count:,} rows, {job.accepted_count:,} predicted, "
-        f"{job.rejected_count:,} rejected, model {job.model_version}"
-    )
-    results.print(severity_table(result))
-    results.print(deviation_table(result.deviations))
-    with engine.connect() as connection:
-        results.print(risk_table(riskiest(connection, Scope(job.day, job.day, job.id), limit=5)))
+    print_batch(engine, settings, result)

@@ -4,7 +4,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
-from pydantic import PrivateAttr
 
 from fulfillment_assets.settings import Settings
 
@@ -18,8 +17,6 @@ class Platform(dg.ConfigurableResource[Any]):
     """The platform's settings, its database and its model, each opened when first used."""
 
     database_url: str
-
-    _opened: list[Any] = PrivateAttr(default_factory=list)
 
     @property
     def settings(self) -> Settings:
@@ -36,9 +33,18 @@ class Platform(dg.ConfigurableResource[Any]):
     @cached_property
     def scorer(self) -> "DelayScorer":
         """The current delay model."""
+        from fulfillment_assets.delay_model.errors import DelayModelError
         from fulfillment_assets.delay_model.scorer import DelayScorer
 
-        return DelayScorer.load(self.settings.models_dir)
+        try:
+            return DelayScorer.load(self.settings.models_dir)
+        except DelayModelError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the connections: a run or a tick of a sensor leaves none behind."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
 
 
 RESOURCES: Final = {"platform": Platform(database_url=dg.EnvVar("DATABASE_URL"))}

@@ -8,6 +8,7 @@ it is updated while it lasts, and resolved once it clears.
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from typing import Final
 
@@ -31,7 +32,8 @@ SELECT c.order_id, c.prediction_id, rule.kind, c.new_severity AS severity,
 FROM order_changes c
 CROSS JOIN LATERAL (VALUES
     ('delay_risk', true, 'The order is at risk of arriving late'),
-    ('fulfillment_gap', c.new_order_status = 'shipped',
+    ('fulfillment_gap',
+     c.new_order_status = 'shipped' AND c.new_severity IN ('warning', 'critical'),
      'The order is on its way and is not expected on time')
 ) AS rule (kind, applies, reason)
 WHERE c.new_severity = ANY (:deviating) AND rule.applies
@@ -93,3 +95,8 @@ def detect(
     parameters = {"deviating": deviating, "announced": announced, "batch_job_id": batch_job_id}
     connection.execute(sa.text(_RESOLVE), parameters)
     connection.execute(sa.text(_OPEN), parameters)
+
+
+def forget_events_before(connection: Connection, moment: dt.datetime) -> None:
+    """Delete outbox events made before `moment`, published or not."""
+    connection.execute(sa.text("DELETE FROM outbox WHERE created_at < :moment"), {"moment": moment})

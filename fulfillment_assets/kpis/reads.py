@@ -61,7 +61,8 @@ def read_kpis(
     if unknown:
         raise ValueError(f"unknown dimension {unknown[0]!r}: choose from {', '.join(DIMENSIONS)}")
     end = until or dt.datetime.now(dt.UTC)
-    length = window or dt.timedelta(days=float(read_setting(connection, "kpi_window_days")))
+    if window is None:
+        window = dt.timedelta(days=float(read_setting(connection, "kpi_window_days")))
     keys = "".join(f"{name}, " for name in by)
     rows = connection.execute(
         sa.text(
@@ -75,9 +76,9 @@ def read_kpis(
             "WHERE bucket >= date_trunc('hour', CAST(:start AS timestamptz)) AND bucket <= :end "
             f"GROUP BY {', '.join(by) or '()'} "
             + ("HAVING sum(orders) > 0 " if by else "")
-            + "ORDER BY mean_probability DESC NULLS LAST"
+            + f"ORDER BY {', '.join(('mean_probability DESC NULLS LAST', *by))}"
         ),
-        {"start": end - length, "end": end},
+        {"start": end - window, "end": end},
     )
     return [_kpis(row._mapping, by) for row in rows]
 

@@ -27,6 +27,10 @@ _COUNTED_SINCE: Final = (
 )
 
 
+_HOLD_HISTORY: Final = f"SELECT FROM settings WHERE key = '{HISTORY_STARTS_AT}' FOR SHARE"
+"""Retention waits for writers that count by the present start, and they for it."""
+
+
 def _totals(states: str) -> str:
     """SQL that sums weighted order states into rows of `kpi_rollups`."""
 
@@ -91,6 +95,7 @@ def apply_changes(connection: Connection) -> None:
     Runs in the caller's transaction. Buckets are locked in key order, so that concurrent
     writers wait for one another and never deadlock.
     """
+    connection.execute(sa.text(_HOLD_HISTORY))
     connection.execute(sa.text(_APPLY))
 
 

@@ -74,6 +74,10 @@ def environment(settings: Settings, database_url: str) -> dict[str, str]:
     artifacts = settings.data_dir.resolve() / "dagster"
     artifacts.mkdir(parents=True, exist_ok=True)
     storage = settings.dagster_postgres_url
+    training_file = settings.training_file
+    optional = (
+        {} if training_file is None else {"FULFILLMENT_TRAINING_FILE": str(training_file.resolve())}
+    )
     return {
         "DATABASE_URL": database_url,
         "DAGSTER_POSTGRES_URL": (
@@ -84,6 +88,7 @@ def environment(settings: Settings, database_url: str) -> dict[str, str]:
         "FULFILLMENT_DATA_DIR": str(settings.data_dir.resolve()),
         "FULFILLMENT_MODELS_DIR": str(settings.models_dir.resolve()),
         "FULFILLMENT_INBOX_DIR": str(settings.inbox.resolve()),
+        **optional,
     }
 
 
@@ -222,7 +227,8 @@ def _service(
         health,
         url=url,
         env=variables,
-        cwd=PROJECT_ROOT,
+        # Not the project's root: Dagster would take another database from its `.env`.
+        cwd=Path(variables["FULFILLMENT_DATA_DIR"]),
         after=after,
     )
 

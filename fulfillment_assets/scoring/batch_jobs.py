@@ -20,6 +20,8 @@ from sqlalchemy.exc import OperationalError
 Status = Literal["pending", "processing", "completed", "failed"]
 
 _REGISTER_LOCK: Final = 0x72656769
+_ENDINGS: Final = ("", ".csv", ".gz", ".csv.gz")
+"""Names that differ only in these have one name for their rejected rows."""
 
 
 class BatchBusyError(RuntimeError):
@@ -28,7 +30,10 @@ class BatchBusyError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class BatchJob:
-    """One row of `batch_jobs`."""
+    """One row of `batch_jobs`.
+
+    `completed_at` is when it last came to an end: a failed job that is handed in again keeps it.
+    """
 
     id: uuid.UUID
     filename: str
@@ -49,9 +54,14 @@ class BatchJob:
     completed_at: dt.datetime | None
 
     @property
+    def finished(self) -> bool:
+        """Whether it came to an end; its file may still wait to be archived."""
+        return self.status in ("completed", "failed")
+
+    @property
     def seconds(self) -> float:
         """How long its last run took, from claim to commit; 0 while it is not finished."""
-        if self.started_at is None or self.completed_at is None:
+        if not self.finished or self.started_at is None or self.completed_at is None:
             return 0.0
         return (self.completed_at - self.started_at).total_seconds()
 
@@ -157,18 +167,20 @@ def _insert(
     claimed: Path,
 ) -> BatchJob:
     stem, dot, suffix = filename.partition(".")
+    base = filename.removesuffix(".gz").removesuffix(".csv")
     job_id = connection.execute(
         sa.text(
             "INSERT INTO batch_jobs "
             "(id, filename, archive_name, sha256, submission, size_bytes, path) "
-            "SELECT id, :filename, CASE WHEN EXISTS "
-            "(SELECT FROM batch_jobs WHERE archive_name = :filename) "
+            "SELECT id, :filename, CASE WHEN :filename LIKE '%.rejected.csv' OR EXISTS "
+            "(SELECT FROM batch_jobs WHERE archive_name = ANY (:names)) "
             "THEN :unique_name ELSE :filename END, :sha256, :submission, :size_bytes, "
             ":claimed || '/' || id || '/' || :filename "
             "FROM (SELECT uuidv7() AS id) AS made RETURNING id"
         ),
         {
             "filename": filename,
+            "names": [base + ending for ending in _ENDINGS],
             "unique_name": f"{stem}-{sha256[:12]}-{submission}{dot}{suffix}",
             "sha256": sha256,
             "submission": submission,

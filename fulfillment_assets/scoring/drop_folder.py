@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
 import signal
 import time
@@ -27,6 +28,10 @@ from fulfillment_assets.scoring.batch_jobs import BatchJob
 from fulfillment_assets.settings import Settings
 
 _UNFINISHED_SUFFIXES: Final = (".part", ".tmp", ".crdownload", ".filepart", "~")
+_MOST_NAME_BYTES: Final = 200
+"""File systems allow 255; the names of archived and rejected rows are longer than the file's."""
+
+_ENDING: Final = re.compile(r"(\.csv)?(\.gz)?$", re.IGNORECASE)
 _ANSWER_SHEETS: Final = (".truth.csv", ".truth.csv.gz")
 """The simulator writes the true outcomes beside its orders; they are no orders."""
 
@@ -71,11 +76,11 @@ def claim(
     A file whose content is known is put among the duplicates and not scored, unless `again`.
     """
     make_folders(settings)
-    size, digest = path.stat().st_size, sha256_of(path)
+    size, digest, name = path.stat().st_size, sha256_of(path), _storable(path.name)
     with engine.begin() as connection:
         job, to_score = batch_jobs.register(
             connection,
-            filename=path.name,
+            filename=name,
             sha256=digest,
             size_bytes=size,
             claimed=settings.claimed,
@@ -86,7 +91,7 @@ def claim(
         _take(path, job.path, keep=keep)
         return Claim(job, to_score=True)
     if not keep:
-        _take(path, settings.processed / "duplicates" / _distinct(path.name, digest), keep=False)
+        _take(path, settings.processed / "duplicates" / _distinct(name, digest), keep=False)
     return Claim(job, to_score=False)
 
 
@@ -94,7 +99,12 @@ def archive(engine: Engine, settings: Settings, job: BatchJob) -> Path:
     """Move the file of a finished job to `processed/` or `failed/`; return where it is.
 
     Idempotent: a second call, or one after a crash in the middle, ends in the same state.
+
+    Raises:
+        ValueError: the job is not finished; its file is still needed.
     """
+    if not job.finished:
+        raise ValueError(f"batch job {job.id} is {job.status}; its file cannot be archived yet")
     folder = settings.processed if job.status == "completed" else settings.failed
     target = folder / job.archive_name
     if job.path is not None:
@@ -139,6 +149,8 @@ def _being_written(path: Path) -> bool:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return True
+    except PermissionError:  # claiming it will say so
+        return False
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
@@ -150,6 +162,16 @@ def _being_written(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _storable(name: str) -> str:
+    """A file's name as the database can hold it, and short enough to be lengthened."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    octets = text.encode()
+    if len(octets) <= _MOST_NAME_BYTES:
+        return text
+    ending = _ENDING.findall(text)
+    return octets[:_MOST_NAME_BYTES].decode("utf-8", "ignore") + "".join(ending[0])
 
 
 def _distinct(name: str, digest: str) -> str:

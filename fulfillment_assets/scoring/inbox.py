@@ -26,15 +26,23 @@ logger = logging.getLogger(__name__)
 MAX_RUNS: Final = 5
 """Runs after which a job whose runs keep dying is given up as failed."""
 
+VANISHED: Final = "the file disappeared before it could be scored; drop it again"
 _VANISHED_AFTER: Final = dt.timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """The runs that a job has had: whether one is alive, and how many there were."""
+    """The runs that a job has had.
+
+    Attributes:
+        alive: whether one of them is not finished.
+        count: how many there were.
+        in_vain: how many there were since the job last came to an end.
+    """
 
     alive: bool
     count: int
+    in_vain: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,11 @@ def take_in(engine: Engine, settings: Settings) -> None:
     """Claim every file of the inbox that has stopped growing."""
     make_folders(settings)
     for path in settled_files(settings.inbox, settings.inbox_settle_seconds):
-        claimed = claim(engine, settings, path)
+        try:
+            claimed = claim(engine, settings, path)
+        except OSError as error:  # it must not keep the others waiting
+            logger.warning("%a cannot be taken out of the inbox: %s", path.name, error.strerror)
+            continue
         if claimed.to_score:
             logger.info("claimed %s as batch job %s", path.name, claimed.job.id)
         else:
@@ -82,7 +94,7 @@ def runs_needed(
         if reason is not None:
             with engine.begin() as connection:
                 batch_jobs.fail(connection, job.id, reason)
-        if reason is not None or job.status in ("completed", "failed"):
+        if reason is not None or job.finished:
             finish(engine, settings, job.id)
         elif job.path is not None and job.path.exists():
             needed.append(RunNeeded(job, attempt=runs.count + 1))
@@ -91,11 +103,14 @@ def runs_needed(
 
 def _hopeless(job: BatchJob, runs: Runs) -> str | None:
     """Why an open job will never be scored, if so."""
-    if job.status in ("completed", "failed"):
+    if job.finished:
         return None
-    if runs.count >= MAX_RUNS:
-        return f"given up after {runs.count} runs that died; see run {job.run_id} in Dagster"
+    if runs.in_vain >= MAX_RUNS:
+        return (
+            f"given up after {runs.in_vain} runs that died; the runs with the tag "
+            f"fulfillment/batch_job={job.id} in Dagster say why"
+        )
     age = dt.datetime.now(dt.UTC) - job.created_at
     if age > _VANISHED_AFTER and (job.path is None or not job.path.exists()):
-        return "the file disappeared before it could be scored; drop it again"
+        return VANISHED
     return None

@@ -51,10 +51,13 @@ def instant(column: StringColumn) -> StringColumn:
 
 
 def objects(members: Mapping[str, StringColumn]) -> StringColumn:
-    """JSON objects whose members are columns of JSON texts, in the order given."""
+    """JSON objects whose members are columns of JSON texts.
+
+    Members stand in the order in which jsonb keeps them, which spares PostgreSQL the sorting.
+    """
     parts: list[StringColumn | str] = []
     opening = "{"
-    for key, column in members.items():
+    for key, column in sorted(members.items(), key=lambda member: (len(member[0]), member[0])):
         parts += [f'{opening}"{key}":', column]
         opening = ","
     return pc.binary_join_element_wise(*parts, "}", "")

@@ -37,7 +37,7 @@ from fulfillment_assets.scoring.staging import EncodedBatch
 from fulfillment_assets.settings import Settings
 from fulfillment_assets.store.partitions import ensure_partition
 
-CHUNK_ROWS: Final = 16_384
+CHUNK_ROWS: Final = 8_192
 """Orders in flight at a time: enough to be set-based, few enough to stay in the cache."""
 
 
@@ -91,7 +91,10 @@ def score_file(
 
 
 def finish(engine: Engine, settings: Settings, job_id: uuid.UUID) -> BatchResult:
-    """Archive the file of a finished job beside its rejected rows, and report. Idempotent."""
+    """Archive the file of a finished job beside its rejected rows, and report. Idempotent.
+
+    The file of a job that is not finished stays where it is.
+    """
     with engine.connect() as connection:
         job = batch_jobs.find_job(connection, job_id)
         if job.path is not None and job.rejected_count:
@@ -102,7 +105,8 @@ def finish(engine: Engine, settings: Settings, job_id: uuid.UUID) -> BatchResult
             severities=severity_counts(connection, Scope(job.day, job.day, job.id)),
             deviations=deviation_counts(connection, job_id),
         )
-    archive(engine, settings, job)
+    if job.finished:
+        archive(engine, settings, job)
     return result
 
 

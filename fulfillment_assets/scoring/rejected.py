@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import uuid
 from collections.abc import Iterator, Sequence
@@ -48,6 +49,13 @@ def of_batch(connection: Connection, batch_job_id: uuid.UUID) -> Iterator[Reject
     )
     for row in rows:
         yield RejectedRow(row.row_number, row.raw, tuple(_error(entry) for entry in row.errors))
+
+
+def forget_before(connection: Connection, moment: dt.datetime) -> None:
+    """Delete the rejected rows of files received before `moment`."""
+    connection.execute(
+        sa.text("DELETE FROM rejected_records WHERE created_at < :moment"), {"moment": moment}
+    )
 
 
 def _error(entry: dict[str, str | None]) -> FieldError:

@@ -79,14 +79,16 @@ def score_orders(
 def event_times(orders: pa.Table, received_at: dt.datetime) -> pa.Array:
     """When each order's state became true: its last dated step that is not in the future.
 
-    An order without dates became true when it was received.
+    Without an order date the feed does not date its orders, and a state became true when it
+    was received: else a delivery dated before the last receipt would pass for old news.
     """
     now = pa.scalar(received_at, _INSTANT)
     steps = [
         pc.cast(pc.if_else(pc.less_equal(orders[name], now), orders[name], None), pa.int64())
         for name in _LIFECYCLE  # the maximum of timestamps with a zone is not implemented
     ]
-    return pc.coalesce(pc.cast(pc.max_element_wise(*steps), _INSTANT), now)
+    last = pc.if_else(orders["order_date"].is_valid(), pc.max_element_wise(*steps), None)
+    return pc.coalesce(pc.cast(last, _INSTANT), now)
 
 
 def prediction_rows(scored: ScoredOrders, arrival: Arrival) -> pa.Table:

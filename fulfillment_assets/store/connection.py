@@ -72,7 +72,7 @@ def wait_for_database(engine: Engine, *, seconds: float = 30.0) -> None:
         DatabaseUnavailableError: it did not answer within `seconds`, or is older than 18.
     """
     deadline = time.monotonic() + seconds
-    where = engine.url.render_as_string(hide_password=True)
+    where = engine.url.set(query={}).render_as_string(hide_password=True)  # it may hold a password
     while True:
         try:
             with engine.connect() as connection:

@@ -34,11 +34,23 @@ def ensure_partition(connection: Connection, day: dt.date) -> str:
     commits: two concurrent callers wait for one another.
     """
     name = partition_name(day)
-    if connection.scalar(sa.text("SELECT to_regclass(:name)"), {"name": name}) is None:
+    if not _exists(connection, name):
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
-        if connection.scalar(sa.text("SELECT to_regclass(:name)"), {"name": name}) is None:
+        if not _exists(connection, name):
             _attach(connection, name, day)
     return name
+
+
+def _exists(connection: Connection, name: str) -> bool:
+    """Whether there is such a table; `to_regclass` may not see one just made by another."""
+    found = connection.scalar(
+        sa.text(
+            "SELECT EXISTS (SELECT FROM pg_class "
+            "WHERE relname = :name AND relnamespace = current_schema()::regnamespace)"
+        ),
+        {"name": name},
+    )
+    return bool(found)
 
 
 def _attach(connection: Connection, name: str, day: dt.date) -> None:
@@ -60,15 +72,17 @@ def ensure_partitions(engine: Engine, *, days_ahead: int = DAYS_AHEAD) -> list[s
 def drop_partitions_before(engine: Engine, first_kept: dt.date) -> list[str]:
     """Drop the partitions of the days before `first_kept`; return their names.
 
-    Detaching concurrently lets writers go on; one that was interrupted is finished first.
+    Detaching concurrently lets writers go on. A drop that was interrupted is finished first:
+    PostgreSQL detaches no other partition before, and the day's rows are out of reach already.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
         try:
+            partitions = _partitions(connection)
             return [
                 _drop(connection, name, state)
-                for day, name, state in _partitions(connection)
-                if day < first_kept
+                for day, name, state in sorted(partitions, key=lambda found: found[2] == "attached")
+                if day < first_kept or state != "attached"
             ]
         finally:
             connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK})

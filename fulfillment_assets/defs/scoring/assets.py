@@ -127,7 +127,7 @@ def _score_file(
         platform.settings,
         platform.scorer,
         batch_job_id,
-        run_id=context.run_id,
+        run_id=context.run.run_id,
     )
     job = result.job
     if job.status == "failed":

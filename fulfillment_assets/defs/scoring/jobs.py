@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from fulfillment_assets.defs.constants import BATCH_JOB_TAG, DAYS
-from fulfillment_assets.defs.scoring.assets import score_orders
+from fulfillment_assets.defs.constants import BATCH_JOB_TAG
+from fulfillment_assets.defs.scoring.assets import CHECKS, score_orders
 
 if TYPE_CHECKING:
     from fulfillment_assets.scoring.batch_jobs import BatchJob
@@ -15,8 +15,7 @@ SCORING_JOB: Final = "score_batch"
 score_batch = dg.define_asset_job(
     SCORING_JOB,
     selection=dg.AssetSelection.assets(score_orders).without_checks()
-    | dg.AssetSelection.checks_for_assets(score_orders),
-    partitions_def=DAYS,
+    | dg.AssetSelection.checks(*(check.key for check in CHECKS)),
     description="Score one file of orders, or one day's orders again, in one transaction.",
 )
 

@@ -28,3 +28,15 @@ def run_scoring_job(job: "BatchJob") -> dg.ExecuteInProcessResult:
             tags=run_tags(job),
             raise_on_error=False,
         )
+
+
+def failure_of(run: dg.ExecuteInProcessResult) -> str | None:
+    """Why a run failed, in the words of its error; None if it did not fail."""
+    failed = [event for event in run.all_events if event.is_step_failure]
+    if not failed:
+        return None if run.success else "its run failed before the first step"
+    error = failed[0].step_failure_data.error
+    if error is None:
+        return "its run failed"
+    raised = error.cause or error  # Dagster wraps what was raised
+    return raised.message.split(f"{raised.cls_name}: ", 1)[-1].strip()

@@ -50,5 +50,10 @@ def _request(needed: "RunNeeded") -> dg.RunRequest:
 def _runs_of(instance: dg.DagsterInstance, job: "BatchJob") -> "Runs":
     from fulfillment_assets.scoring.inbox import Runs
 
-    runs = instance.get_runs(dg.RunsFilter(tags={BATCH_JOB_TAG: str(job.id)}))
-    return Runs(alive=any(not run.is_finished for run in runs), count=len(runs))
+    records = instance.get_run_records(dg.RunsFilter(tags={BATCH_JOB_TAG: str(job.id)}))
+    since = job.completed_at or job.created_at
+    return Runs(
+        alive=any(not record.dagster_run.is_finished for record in records),
+        count=len(records),
+        in_vain=sum(record.create_timestamp >= since for record in records),
+    )
