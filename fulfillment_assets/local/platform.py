@@ -69,10 +69,12 @@ def database(settings: Settings) -> Iterator[str]:
 def environment(settings: Settings, database_url: str) -> dict[str, str]:
     """Environment variables with which every process of the platform agrees on where things are.
 
-    Creates the folder of Dagster's artefacts.
+    Creates Dagster's home in the data directory; its `dagster.yaml` is the project's.
     """
-    artifacts = settings.data_dir.resolve() / "dagster"
-    artifacts.mkdir(parents=True, exist_ok=True)
+    home = settings.data_dir.resolve() / "dagster"
+    home.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (home / "dagster.yaml").symlink_to(PROJECT_ROOT / "dagster.yaml")
     storage = settings.dagster_postgres_url
     training_file = settings.training_file
     optional = (
@@ -83,8 +85,7 @@ def environment(settings: Settings, database_url: str) -> dict[str, str]:
         "DAGSTER_POSTGRES_URL": (
             dagster_storage_url(database_url) if storage is None else storage.get_secret_value()
         ),
-        "DAGSTER_HOME": str(PROJECT_ROOT),
-        "DAGSTER_ARTIFACTS_DIR": str(artifacts),
+        "DAGSTER_HOME": str(home),
         "FULFILLMENT_DATA_DIR": str(settings.data_dir.resolve()),
         "FULFILLMENT_MODELS_DIR": str(settings.models_dir.resolve()),
         "FULFILLMENT_INBOX_DIR": str(settings.inbox.resolve()),

@@ -6,7 +6,6 @@ import dagster as dg
 
 from fulfillment_assets.definitions import defs
 from fulfillment_assets.defs.scoring.jobs import SCORING_JOB, run_config, run_tags
-from fulfillment_assets.settings import PROJECT_ROOT
 
 if TYPE_CHECKING:
     from fulfillment_assets.scoring.batch_jobs import BatchJob
@@ -17,10 +16,10 @@ _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 def run_scoring_job(job: "BatchJob") -> dg.ExecuteInProcessResult:
     """Execute the run of a claimed job here; its outcome stands in `batch_jobs`.
 
-    The run is recorded in the Dagster instance of the project, so the UI shows it. Needs the
+    The run is recorded in the platform's Dagster instance, so the UI shows it. Needs the
     variables of `local.platform.environment`.
     """
-    with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
+    with dg.DagsterInstance.get() as instance:
         return defs.resolve_job_def(SCORING_JOB).execute_in_process(
             instance=instance,
             partition_key=job.day.isoformat(),
