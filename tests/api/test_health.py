@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+from httpx import Response
+from pydantic import SecretStr
+from sqlalchemy.engine import make_url
+
+from fulfillment_api.app import create_app
+from fulfillment_assets.delay_model.artifacts import METADATA_FILE, read_metadata
+from fulfillment_assets.settings import PROJECT_ROOT, Settings
+from fulfillment_assets.store import migrate
+from fulfillment_assets.store.connection import create_engine
+
+MODELS = PROJECT_ROOT / "models"
+PREFIXES = ["", "/api/v1"]
+
+Client = Callable[..., TestClient]
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    """Starts the API over a database: `client(url, models_dir)`."""
+    with ExitStack() as started:
+
+        def start(database_url: str, models_dir: Path = MODELS) -> TestClient:
+            settings = Settings(database_url=SecretStr(database_url), models_dir=models_dir)
+            return started.enter_context(TestClient(create_app(settings)))
+
+        yield start
+
+
+def components(response: Response) -> dict[str, dict[str, Any]]:
+    return {component["name"]: component for component in response.json()["components"]}
+
+
+def detail_of(response: Response, broken: str) -> str:
+    """What is said of the one component that is broken."""
+    assert response.status_code == 503
+    assert response.json()["status"] == "not ready"
+    unhealthy = [name for name, found in components(response).items() if not found["healthy"]]
+    assert unhealthy == [broken]
+    return str(components(response)[broken]["detail"])
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_it_is_alive_whatever_the_state_of_the_database(client: Client, prefix: str) -> None:
+    response = client("postgresql://nobody@127.0.0.1:1/nowhere").get(f"{prefix}/health/live")
+    assert (response.status_code, response.json()) == (200, {"status": "alive"})
+
+
+def test_it_is_ready_with_a_migrated_database_and_the_model(
+    client: Client, database_url: str
+) -> None:
+    api = client(database_url)
+    for prefix in PREFIXES:
+        response = api.get(f"{prefix}/health/ready")
+        assert response.status_code == 200
+        assert response.json()["status"] == "ready"
+        found = components(response)
+        assert found["database"]["detail"] == f"schema at revision {migrate.head()}"
+        assert found["model"]["detail"] == read_metadata(MODELS).version
+        assert all(component["latency_ms"] >= 0 for component in found.values())
+
+
+def test_a_database_without_schema_is_not_ready(client: Client, empty_database_url: str) -> None:
+    api = client(empty_database_url)
+    for prefix in PREFIXES:
+        detail = detail_of(api.get(f"{prefix}/health/ready"), "database")
+        assert detail.startswith("schema is missing, or closed to this user")
+        assert detail.endswith(": run `fulfillment db upgrade`")
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("UPDATE alembic_version SET version_num = '0000'", "0000"),
+        ("DELETE FROM alembic_version", "none"),
+    ],
+    ids=["behind", "taken down"],
+)
+def test_a_schema_of_another_revision_is_not_ready(
+    client: Client, database_url: str, change: str, found: str
+) -> None:
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text(change))
+    engine.dispose()
+    assert detail_of(client(database_url).get("/health/ready"), "database") == (
+        f"schema at revision {found}, {migrate.head()} is needed: run `fulfillment db upgrade`"
+    )
+
+
+def test_a_server_that_is_down_is_not_ready_and_tells_no_password(client: Client) -> None:
+    started = time.monotonic()
+    response = client("postgresql://ada:s3cret@127.0.0.1:1/shop").get("/health/ready")
+    assert detail_of(response, "database") == "does not answer"
+    assert "s3cret" not in response.text
+    assert time.monotonic() - started < 5
+
+
+def test_it_is_ready_again_once_the_database_is(client: Client, database_url: str) -> None:
+    api = client(database_url)
+    assert api.get("/health/ready").status_code == 200
+    name = make_url(database_url).database
+    admin = sa.create_engine(
+        make_url(database_url).set(drivername="postgresql+psycopg2", database="postgres"),
+        isolation_level="AUTOCOMMIT",
+    )
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+        connection.execute(
+            sa.text(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = :name"
+            ),
+            {"name": name},
+        )
+        assert detail_of(api.get("/health/ready"), "database") == "does not answer"
+        connection.execute(sa.text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+    admin.dispose()
+    assert api.get("/health/ready").status_code == 200
+
+
+def test_a_missing_model_is_not_ready(client: Client, database_url: str, tmp_path: Path) -> None:
+    response = client(database_url, tmp_path).get("/health/ready")
+    assert re.search(
+        r"There is no model: .*model_metadata\.json is missing\. .*`fulfillment train`",
+        detail_of(response, "model"),
+    )
+
+
+def test_damaged_metadata_is_not_ready(client: Client, database_url: str, tmp_path: Path) -> None:
+    models = shutil.copytree(MODELS, tmp_path / "models")
+    (models / METADATA_FILE).write_text("{")
+    detail = detail_of(client(database_url, models).get("/health/ready"), "model")
+    assert "does not describe a model of this version" in detail
+
+
+def test_a_model_that_comes_later_is_noticed(
+    client: Client, database_url: str, tmp_path: Path
+) -> None:
+    api = client(database_url, tmp_path)
+    assert api.get("/health/ready").status_code == 503
+    shutil.copytree(MODELS, tmp_path, dirs_exist_ok=True)
+    assert api.get("/health/ready").status_code == 200

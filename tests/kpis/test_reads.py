@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from sqlalchemy.engine import Engine
+
+from fulfillment_assets.kpis.reads import DIMENSIONS, Kpis, read_kpis
+from fulfillment_assets.store.settings_table import write_setting
+from tests.kpis.examples import DAY, HOUR, NOW, Event, commit
+
+ORDERS = (
+    Event("O1", 0.9, order_status="shipped"),
+    Event("O2", 0.6, order_status="shipped", warehouse_block="B"),
+    Event("O3", 0.4, mode_of_shipment="Road"),
+    Event("O4", 0.1, product_importance="high", order_status="delivered"),
+    Event("O5", 0.9, order_status="cancelled"),
+)
+
+
+def read(
+    engine: Engine,
+    *by: str,
+    window: dt.timedelta | None = None,
+    until: dt.datetime | None = NOW,
+) -> list[Kpis]:
+    with engine.connect() as connection:
+        return read_kpis(connection, by=by, window=window, until=until)
+
+
+def orders(engine: Engine, window: dt.timedelta | None = None, until: dt.datetime = NOW) -> int:
+    [overall] = read(engine, window=window, until=until)
+    return overall.orders
+
+
+def test_an_empty_database_has_one_overall_row_without_rates(engine: Engine) -> None:
+    assert read(engine) == [
+        Kpis(
+            segment={},
+            orders=0,
+            mean_probability=None,
+            on_time_rate=None,
+            high_risk=0,
+            gaps=0,
+            severities={"critical": 0, "warning": 0, "info": 0, "none": 0},
+        )
+    ]
+
+
+def test_an_empty_database_has_no_segments(engine: Engine) -> None:
+    for dimension in DIMENSIONS:
+        assert read(engine, dimension) == []
+
+
+def test_the_overall_row_leaves_cancelled_orders_out(engine: Engine) -> None:
+    commit(engine, *ORDERS)
+    [overall] = read(engine)
+    assert overall.mean_probability == pytest.approx((0.9 + 0.6 + 0.4 + 0.1) / 4)
+    assert overall == Kpis(
+        segment={},
+        orders=4,
+        mean_probability=overall.mean_probability,
+        on_time_rate=0.5,
+        high_risk=1,
+        gaps=2,
+        severities={"critical": 1, "warning": 1, "info": 1, "none": 1},
+    )
+
+
+def test_one_dimension_gives_its_segments_the_riskiest_first(engine: Engine) -> None:
+    commit(engine, *ORDERS)
+    segments = read(engine, "warehouse_block")
+    assert [(kpis.segment, kpis.orders) for kpis in segments] == [
+        ({"warehouse_block": "B"}, 1),
+        ({"warehouse_block": "A"}, 3),
+    ]
+    assert segments[0].on_time_rate == 0.0
+    assert segments[1].on_time_rate == pytest.approx(2 / 3)
+    assert segments[1].mean_probability == pytest.approx((0.9 + 0.4 + 0.1) / 3)
+
+
+def test_several_dimensions_give_their_combinations(engine: Engine) -> None:
+    commit(engine, *ORDERS)
+    segments = read(engine, "mode_of_shipment", "product_importance")
+    assert [(tuple(kpis.segment.values()), kpis.orders) for kpis in segments] == [
+        (("Ship", "low"), 2),
+        (("Road", "low"), 1),
+        (("Ship", "high"), 1),
+    ]
+
+
+def test_all_dimensions_together_add_up_to_the_overall_row(engine: Engine) -> None:
+    commit(engine, *ORDERS)
+    segments = read(engine, *DIMENSIONS)
+    [overall] = read(engine)
+    assert len(segments) == 4
+    assert sum(kpis.orders for kpis in segments) == overall.orders
+    assert sum(kpis.gaps for kpis in segments) == overall.gaps
+
+
+def test_segments_of_equal_risk_come_in_the_order_of_their_names(engine: Engine) -> None:
+    commit(engine, *(Event(block, warehouse_block=block) for block in "CFADB"))
+    assert [kpis.segment["warehouse_block"] for kpis in read(engine, "warehouse_block")] == [
+        *"ABCDF"
+    ]
+
+
+def test_an_order_counts_in_the_segment_and_hour_where_it_stands_now(engine: Engine) -> None:
+    commit(engine, Event("O1", 0.9))
+    commit(engine, Event("O1", 0.4, warehouse_block="F"), received_at=NOW + HOUR)
+    assert read(engine, "warehouse_block", until=NOW) == []
+    [kpis] = read(engine, "warehouse_block", until=NOW + HOUR)
+    assert (kpis.segment, kpis.orders, kpis.on_time_rate) == ({"warehouse_block": "F"}, 1, 1.0)
+
+
+def test_a_window_begins_at_the_start_of_its_first_hour(engine: Engine) -> None:
+    first_hour = (NOW - DAY).replace(minute=0)
+    just_before = first_hour - dt.timedelta(microseconds=1)
+    commit(engine, Event("in", at=first_hour), Event("out", at=just_before))
+    assert orders(engine, window=DAY) == 1
+    assert orders(engine, window=DAY + HOUR) == 2
+
+
+def test_a_window_ends_with_the_hour_of_its_end(engine: Engine) -> None:
+    commit(engine, Event("O1", at=NOW + dt.timedelta(minutes=20)), received_at=NOW + HOUR)
+    assert orders(engine, until=NOW) == 1
+    assert orders(engine, until=NOW - HOUR) == 0
+
+
+def test_a_window_of_no_length_is_the_hour_of_its_end(engine: Engine) -> None:
+    commit(engine, Event("now"), Event("earlier", at=NOW - HOUR))
+    assert orders(engine, window=dt.timedelta(0)) == 1
+
+
+def test_the_window_is_thirty_days_unless_the_setting_says_otherwise(engine: Engine) -> None:
+    commit(engine, Event("new"), Event("old", at=NOW - 30 * DAY), Event("older", at=NOW - 31 * DAY))
+    assert orders(engine) == 2
+    with engine.begin() as connection:
+        write_setting(connection, "kpi_window_days", 31, changed_by="test")
+    assert orders(engine) == 3
+
+
+def test_the_window_ends_now_unless_told_otherwise(engine: Engine) -> None:
+    now = dt.datetime.now(dt.UTC)
+    commit(engine, Event("new"), Event("old", at=now - 31 * DAY), received_at=now)
+    [overall] = read(engine, until=None)
+    assert overall.orders == 1
+
+
+def test_an_unknown_dimension_is_refused_with_the_known_ones(engine: Engine) -> None:
+    with pytest.raises(ValueError, match="'carrier_name': choose from warehouse_block, mode_of_"):
+        read(engine, "warehouse_block", "carrier_name")

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from fulfillment_assets.delay_model.registry import register_version
+from fulfillment_assets.orders.simulator import SimulationPlan, write_csv
+from fulfillment_assets.scoring.drop_folder import claim
+from fulfillment_assets.scoring.pipeline import score_file
+from fulfillment_assets.settings import PROJECT_ROOT, Settings
+from fulfillment_assets.store import migrate
+from fulfillment_assets.store.connection import DAGSTER_SCHEMA, SCHEMA, create_engine
+from fulfillment_assets.store.partitions import PREFIX, existing_days
+from fulfillment_assets.store.settings_table import read_setting, write_setting
+from tests.kpis.examples import committed_scorer
+
+TABLES = {
+    "agent_responses",
+    "alembic_version",
+    "batch_jobs",
+    "deviations",
+    "knowledge_documents",
+    "kpi_rollups",
+    "model_versions",
+    "orders",
+    "outbox",
+    "predictions",
+    "rejected_records",
+    "settings",
+    "settings_audit",
+    "stream_offsets",
+    "tool_actions",
+}
+
+# What no part of the platform writes yet.
+INSERTS = """
+INSERT INTO agent_responses
+    (deviation_id, agent_type, action, details_json, conversation_history, model, usage)
+SELECT id, 'shipment', 'none', '{}', '[]', 'm', '{}' FROM deviations LIMIT 1;
+INSERT INTO tool_actions (idempotency_key, deviation_id, tool, arguments, result)
+SELECT 'k', id, 'refund', '{}', '{}' FROM deviations LIMIT 1;
+INSERT INTO stream_offsets (topic, partition, next_offset) VALUES ('t', 0, 1);
+INSERT INTO knowledge_documents (source, category, content, sha256) VALUES ('s', 'c', 'x', 'h');
+"""
+
+UPGRADE = "import sys; from fulfillment_assets.store import migrate; migrate.upgrade(sys.argv[1])"
+
+
+@pytest.fixture
+def empty_engine(empty_database_url: str) -> Iterator[Engine]:
+    """Engine of a database with nothing in it."""
+    engine = create_engine(empty_database_url)
+    yield engine
+    engine.dispose()
+
+
+def tables(engine: Engine) -> set[str]:
+    """The tables of the schema, daily partitions left out."""
+    names = sa.inspect(engine).get_table_names(SCHEMA)
+    return {name for name in names if not name.startswith(PREFIX)}
+
+
+def leftovers(engine: Engine) -> list[str]:
+    """Every relation, function and type that the schema still holds."""
+    query = """
+    SELECT relname FROM pg_class WHERE relnamespace = CAST(:schema AS regnamespace)
+    UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = CAST(:schema AS regnamespace)
+    UNION ALL SELECT typname FROM pg_type WHERE typnamespace = CAST(:schema AS regnamespace)
+    """
+    with engine.connect() as connection:
+        names = connection.execute(sa.text(query), {"schema": SCHEMA}).scalars()
+        return sorted(name for name in names if not name.lstrip("_").startswith("alembic_version"))
+
+
+def revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        return found
+
+
+def fill(engine: Engine, directory: Path) -> None:
+    """Put rows into every table: orders through the pipeline, the rest by hand."""
+    settings = Settings(data_dir=directory)
+    orders = directory / "orders.csv"
+    write_csv(SimulationPlan(300, seed=4, start=dt.date(2024, 3, 1), fault_share=0.1), orders)
+    scorer = committed_scorer()
+    score_file(engine, settings, scorer, claim(engine, settings, orders).job.id, run_id="r")
+    with engine.begin() as connection:
+        register_version(connection, scorer.metadata)
+        write_setting(connection, "kpi_window_days", 7, changed_by="test")
+        connection.execute(sa.text(INSERTS))
+    for table in TABLES:
+        with engine.connect() as connection:
+            assert connection.scalar(sa.text(f"SELECT EXISTS (SELECT FROM {table})")), table
+
+
+def test_an_empty_database_gets_the_whole_schema(
+    empty_engine: Engine, empty_database_url: str
+) -> None:
+    migrate.upgrade(empty_database_url)
+    assert tables(empty_engine) == TABLES
+    assert revision(empty_engine) == migrate.head()
+    assert DAGSTER_SCHEMA in sa.inspect(empty_engine).get_schema_names()
+    with empty_engine.connect() as connection:
+        assert len(existing_days(connection)) == 8
+
+
+def test_an_upgraded_empty_database_goes_down_and_up_again(
+    empty_engine: Engine, empty_database_url: str
+) -> None:
+    migrate.upgrade(empty_database_url)
+    migrate.downgrade(empty_database_url)
+    assert leftovers(empty_engine) == []
+    assert revision(empty_engine) is None
+    migrate.upgrade(empty_database_url)
+    assert tables(empty_engine) == TABLES
+
+
+def test_a_filled_database_goes_down_and_up_again(
+    engine: Engine, database_url: str, tmp_path: Path
+) -> None:
+    fill(engine, tmp_path)
+    migrate.downgrade(database_url)
+    assert leftovers(engine) == []
+    migrate.upgrade(database_url)
+    assert tables(engine) == TABLES
+    fill(engine, tmp_path / "again")
+
+
+def test_an_upgrade_of_an_upgraded_database_keeps_everything(
+    engine: Engine, database_url: str
+) -> None:
+    with engine.begin() as connection:
+        write_setting(connection, "kpi_window_days", 7, changed_by="test")
+        connection.execute(
+            sa.text("INSERT INTO stream_offsets (topic, partition, next_offset) VALUES ('t', 0, 1)")
+        )
+    migrate.upgrade(database_url)
+    with engine.connect() as connection:
+        assert read_setting(connection, "kpi_window_days") == 7
+        assert connection.scalar(sa.text("SELECT next_offset FROM stream_offsets")) == 1
+    assert revision(engine) == migrate.head()
+
+
+def test_an_upgrade_makes_the_partitions_of_the_coming_days(
+    engine: Engine, database_url: str
+) -> None:
+    with engine.begin() as connection:
+        days = existing_days(connection)
+        connection.execute(sa.text(f"DROP TABLE {PREFIX}{days[-1]:%Y%m%d}"))
+    migrate.upgrade(database_url)
+    with engine.connect() as connection:
+        assert set(days) <= set(existing_days(connection))
+
+
+def test_processes_that_upgrade_at_once_all_succeed(
+    empty_engine: Engine, empty_database_url: str
+) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", UPGRADE, empty_database_url],
+            cwd=PROJECT_ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+    assert tables(empty_engine) == TABLES
+
+
+def test_a_failed_migration_leaves_the_database_as_it_was(
+    empty_engine: Engine, empty_database_url: str
+) -> None:
+    with empty_engine.begin() as connection:
+        connection.execute(sa.text("CREATE SCHEMA fulfillment"))
+        connection.execute(sa.text("CREATE TABLE fulfillment.outbox (mine int)"))
+    with pytest.raises(sa.exc.ProgrammingError, match='"outbox" already exists'):
+        migrate.upgrade(empty_database_url)
+    assert tables(empty_engine) == {"outbox"}
+
+
+@pytest.mark.parametrize(
+    ("source", "keys"),
+    [
+        ("batch", "batch_job_id, row_number"),
+        ("streaming", 'topic, partition, "offset"'),
+    ],
+)
+def test_a_replayed_prediction_is_refused(engine: Engine, source: str, keys: str) -> None:
+    values = f"'{uuid.uuid4()}', 1" if source == "batch" else "'t', 0, 1"
+    statement = sa.text(
+        f"INSERT INTO predictions (id, created_at, source, {keys}, order_id, event_time, "
+        "delay_probability, severity, features_json, reasons, model_version) "
+        f"VALUES (uuidv7(), current_date, '{source}', {values}, 'O1', now(), 0.5, 'info', "
+        "'{}', '[]', 'm')"
+    )
+    with engine.begin() as connection:
+        connection.execute(statement)
+    with (
+        pytest.raises(sa.exc.IntegrityError, match="duplicate key"),
+        engine.begin() as connection,
+    ):
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "(1, 2, 3, 'completed', repeat('0', 64))",
+        "(1, 1, 0, 'done', repeat('0', 64))",
+        "(1, 1, 0, 'completed', 'ABC')",
+    ],
+    ids=["counts that do not add up", "an unknown status", "no digest"],
+)
+def test_a_batch_job_that_contradicts_itself_is_refused(engine: Engine, row: str) -> None:
+    with pytest.raises(sa.exc.IntegrityError, match="check constraint"), engine.begin() as c:
+        c.execute(
+            sa.text(
+                "INSERT INTO batch_jobs (filename, archive_name, size_bytes, row_count, "
+                "accepted_count, rejected_count, status, sha256) "
+                f"SELECT 'f', 'f', 1, * FROM (VALUES {row}) AS job"
+            )
+        )
