@@ -9,7 +9,7 @@ from fulfillment_assets.local import platform
 from fulfillment_assets.local.postgres import EmbeddedPostgres
 from fulfillment_assets.settings import PROJECT_ROOT, Settings
 from fulfillment_assets.store import migrate
-from fulfillment_assets.store.connection import normalise_url
+from fulfillment_assets.store.connection import shown_url
 
 app = typer.Typer(no_args_is_help=True, help="The database: embedded server and schema.")
 
@@ -25,8 +25,9 @@ def start() -> None:
     server.start()
     migrate.upgrade(server.url)
     path = platform.write_env_file(settings, server.url)
-    where = normalise_url(server.url).render_as_string(hide_password=True)
-    results.print(f"PostgreSQL runs at {where}; its password stands in {path}", soft_wrap=True)
+    results.print(
+        f"PostgreSQL runs at {shown_url(server.url)}; its password stands in {path}", soft_wrap=True
+    )
 
 
 @app.command()
@@ -44,8 +45,7 @@ def status() -> None:
     if not server.is_running():
         results.print("PostgreSQL is not running; `fulfillment db start` starts it.")
         raise typer.Exit(1)
-    where = normalise_url(server.url).render_as_string(hide_password=True)
-    results.print(f"PostgreSQL runs at {where}", soft_wrap=True)
+    results.print(f"PostgreSQL runs at {shown_url(server.url)}", soft_wrap=True)
 
 
 @app.command()

@@ -114,6 +114,7 @@ def simulate(
         f"{report.rows:,} orders from {first} on ({report.late_share:.1%} late, "
         f"{report.faulty_rows:,} faulty) in {report.out_path}, "
         f"their true outcomes in {report.truth_path} ({report.seconds:.1f} s)",
+        markup=False,
         soft_wrap=True,
     )
 
@@ -138,6 +139,7 @@ def _progress(description: str, total: int | None) -> Progress:
         TimeElapsedColumn(),
         console=notes,
         transient=True,
+        disable=not notes.is_terminal,
     )
     progress.add_task(description, total=total)
     return progress
@@ -164,6 +166,8 @@ def _print_result(
     if known:
         results.print(
             f"This content was scored before, as {job.filename} (batch job {job.id}); "
-            "use --again to score it again."
+            "use --again to score it again.",
+            markup=False,
+            soft_wrap=True,
         )
     print_batch(engine, settings, result)

@@ -41,8 +41,12 @@ def demo() -> None:
             supervisor, urls = _start(settings, stack)
             _print_services(supervisor, urls)
         _show_sample(settings, urls)
-        if supervisor is not None and sys.stdout.isatty():
+        if supervisor is None:
+            return
+        if sys.stdout.isatty():
             _stay_up(settings, supervisor)
+        else:
+            results.print("\nThe platform stops again now; `make up` keeps it running.")
 
 
 def _start(settings: Settings, stack: ExitStack) -> tuple[Supervisor, Urls]:

@@ -24,7 +24,7 @@ from fulfillment_assets.local.service import Service
 from fulfillment_assets.local.supervisor import Supervisor
 from fulfillment_assets.settings import PROJECT_ROOT, Settings
 from fulfillment_assets.store import migrate
-from fulfillment_assets.store.connection import dagster_storage_url, normalise_url
+from fulfillment_assets.store.connection import dagster_storage_url, normalise_url, shown_url
 
 CODE_SERVER_PORT: Final = 4266
 DAGSTER_PORT: Final = 3000
@@ -174,7 +174,7 @@ def _compose(settings: Settings, variables: Mapping[str, str]) -> tuple[Supervis
     dagster_port = free_port(settings.dagster_port, DAGSTER_PORT, "FULFILLMENT_DAGSTER_PORT")
     api_port = free_port(settings.api_port, API_PORT, "FULFILLMENT_API_PORT")
     urls = Urls(
-        database=normalise_url(variables["DATABASE_URL"]).render_as_string(hide_password=True),
+        database=shown_url(variables["DATABASE_URL"]),
         dagster=f"http://{LOOPBACK}:{dagster_port}",
         api=f"http://{LOOPBACK}:{api_port}",
     )

@@ -40,6 +40,11 @@ def normalise_url(url: str | URL) -> URL:
     return make_url(text).set(drivername="postgresql+psycopg2")
 
 
+def shown_url(url: str | URL) -> str:
+    """The URL as a person may read it and psql takes it: no driver, no password, no options."""
+    return normalise_url(url).set(drivername="postgresql", query={}).render_as_string()
+
+
 def dagster_storage_url(url: str | URL) -> str:
     """The URL of Dagster's own storage: schema `dagster` of the application's database."""
     options = {"options": f"-csearch_path={DAGSTER_SCHEMA}"}
@@ -72,7 +77,7 @@ def wait_for_database(engine: Engine, *, seconds: float = 30.0) -> None:
         DatabaseUnavailableError: it did not answer within `seconds`, or is older than 18.
     """
     deadline = time.monotonic() + seconds
-    where = engine.url.set(query={}).render_as_string(hide_password=True)  # it may hold a password
+    where = shown_url(engine.url)
     while True:
         try:
             with engine.connect() as connection:
