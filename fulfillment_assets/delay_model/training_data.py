@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 
 from fulfillment_assets.delay_model import label
 from fulfillment_assets.delay_model.errors import TrainingDataError
@@ -27,7 +28,8 @@ from fulfillment_assets.orders.contract import (
 )
 from fulfillment_assets.orders.csv_layout import Layout, read_layout
 from fulfillment_assets.orders.csv_reader import sha256_of
-from fulfillment_assets.orders.csv_source import OrderFileError, Utf8Stream
+from fulfillment_assets.orders.csv_rows import parse_rows
+from fulfillment_assets.orders.csv_source import OrderFileError, text_blocks
 from fulfillment_assets.orders.simulator import training_frame
 from fulfillment_assets.orders.validation import FieldError, RejectedRow
 
@@ -35,8 +37,6 @@ _LABEL: Final = Field(
     LATE_HEADER, Kind.INTEGER, label.MEANING, "1", required=True, minimum=0, maximum=1
 )
 _BAD_ROWS_SHOWN: Final = 5
-_END: Final = "end of the training file"
-"""A row of one cell after the last: where the parser misses it, an open quote has swallowed it."""
 
 SIMULATED_ROWS: Final = 11_000
 """About the size of the public data set."""
@@ -100,9 +100,7 @@ def read_training_file(path: Path) -> TrainingData:
             row. Nothing is left out: whoever trains should know what is in the data.
     """
     try:
-        with Utf8Stream(path, f"\n{_END}\n".encode()) as stream:
-            layout = read_layout(stream)
-            cells = _read_cells(stream, layout, _wanted_columns(path, layout))
+        cells = _read_cells(path)
     except (OrderFileError, OSError) as error:
         raise TrainingDataError(f"{path.name} cannot be trained on: {error}.") from error
     if cells.num_rows == 0:
@@ -119,58 +117,40 @@ def read_training_file(path: Path) -> TrainingData:
     )
 
 
-def _wanted_columns(path: Path, layout: Layout) -> dict[str, int]:
-    """Position of each feature and of the label."""
-    labels = [
-        position
-        for position, header in enumerate(layout.headers)
-        if normalise_header(header.text) == LATE_HEADER
-    ]
-    if len(labels) != 1:
-        raise TrainingDataError(
-            f"{path.name} has {len(labels) or 'no'} columns Reached.on.Time_Y.N; training needs "
-            "exactly one, where 1 means that the order was late."
-        )
-    names = [header.name for header in layout.headers]
-    return {name: names.index(name) for name in FEATURES} | {LATE_HEADER: labels[0]}
-
-
-def _read_cells(stream: Utf8Stream, layout: Layout, wanted: dict[str, int]) -> Any:
-    """The wanted columns as they came, as a table of binary columns."""
-    positions = [str(position) for position in range(len(layout.headers))]
-    ragged: list[Any] = []
-
-    def on_ragged_row(row: Any) -> str:
-        ragged.append(row)
-        return "skip"
-
-    try:
-        table = pa_csv.read_csv(
-            stream,
-            # Arrow numbers ragged rows only when it parses in one thread.
-            read_options=pa_csv.ReadOptions(use_threads=False, column_names=positions),
-            parse_options=pa_csv.ParseOptions(
-                delimiter=layout.delimiter,
-                newlines_in_values=True,
-                invalid_row_handler=on_ragged_row,
-            ),
-            convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(positions, pa.binary()),
-                include_columns=[str(position) for position in wanted.values()],
-                null_values=[""],
-                strings_can_be_null=True,
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise OrderFileError(str(error)) from None
-    if not ragged or ragged.pop().text != _END:
-        raise OrderFileError('a quote (") is opened and never closed')
+def _read_cells(path: Path) -> Any:
+    """The features and the label as they came, as a table of binary columns."""
+    with closing(text_blocks(path)) as blocks:
+        head = next(blocks)
+        found, length = read_layout(head)
+        layout, names = _only_what_is_learnt_from(path, found)
+        rows = list(parse_rows(chain([head[length:]], blocks), layout))
+    ragged = [row for block in rows for row in block.ragged]
     if ragged:
         raise OrderFileError(
-            f"row {ragged[0].number} has {ragged[0].actual_columns} cells and the header "
-            f"{len(positions)} ({len(ragged)} such rows in all)"
+            f"row {ragged[0].number} has {ragged[0].count} cells and the header "
+            f"{len(layout.headers)} ({len(ragged)} such rows in all)"
         )
-    return table.rename_columns(list(wanted))
+    return pa.concat_tables([block.sound for block in rows]).rename_columns(names)
+
+
+def _only_what_is_learnt_from(path: Path, layout: Layout) -> tuple[Layout, list[str]]:
+    """The layout with every other column ignored, and the names of those that are left."""
+    names = [
+        LATE_HEADER if normalise_header(header.text) == LATE_HEADER else header.name
+        for header in layout.headers
+    ]
+    labels = names.count(LATE_HEADER)
+    if labels != 1:
+        raise TrainingDataError(
+            f"{path.name} has {labels or 'no'} columns Reached.on.Time_Y.N; training needs "
+            "exactly one, where 1 means that the order was late."
+        )
+    wanted = [name for name in names if name in (*FEATURES, LATE_HEADER)]
+    headers = tuple(
+        replace(header, ignored=name not in wanted)
+        for header, name in zip(layout.headers, names, strict=True)
+    )
+    return replace(layout, headers=headers), [str(name) for name in wanted]
 
 
 def _refuse_bad_rows(path: Path, columns: dict[str, Column], cells: Any) -> None:
