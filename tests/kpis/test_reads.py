@@ -127,6 +127,13 @@ def test_a_window_ends_with_the_hour_of_its_end(engine: Engine) -> None:
     assert orders(engine, until=NOW - HOUR) == 0
 
 
+def test_an_event_at_the_very_end_of_a_window_counts(engine: Engine) -> None:
+    end = NOW.replace(minute=0)
+    commit(engine, Event("O1", at=end))
+    assert orders(engine, until=end) == 1
+    assert orders(engine, until=end - dt.timedelta(microseconds=1)) == 0
+
+
 def test_a_window_of_no_length_is_the_hour_of_its_end(engine: Engine) -> None:
     commit(engine, Event("now"), Event("earlier", at=NOW - HOUR))
     assert orders(engine, window=dt.timedelta(0)) == 1

@@ -53,6 +53,11 @@ INSERT INTO knowledge_documents (source, category, content, sha256) VALUES ('s',
 
 UPGRADE = "import sys; from fulfillment_assets.store import migrate; migrate.upgrade(sys.argv[1])"
 
+WAITING = sa.text(
+    "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+    "WHERE datname = current_database() AND NOT granted"
+)
+
 
 @pytest.fixture
 def empty_engine(empty_database_url: str) -> Iterator[Engine]:
@@ -164,15 +169,21 @@ def test_an_upgrade_makes_the_partitions_of_the_coming_days(
 def test_processes_that_upgrade_at_once_all_succeed(
     empty_engine: Engine, empty_database_url: str
 ) -> None:
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", UPGRADE, empty_database_url],
-            cwd=PROJECT_ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
+    with empty_engine.connect() as gate:
+        gate.execute(sa.text(f"CREATE SCHEMA {SCHEMA}"))  # until it is rolled back, all wait
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", UPGRADE, empty_database_url],
+                cwd=PROJECT_ROOT,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(3)
+        ]
+        while gate.scalar(WAITING) < len(processes):
+            assert [process.poll() for process in processes] == [None] * len(processes)
+            gate.execute(sa.text("SELECT pg_sleep(0.02)"))
+        gate.rollback()
     for process in processes:
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
