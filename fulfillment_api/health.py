@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
-from fulfillment_assets.delay_model.artifacts import read_metadata
+from fulfillment_assets.delay_model.artifacts import verify_artifacts
 from fulfillment_assets.delay_model.errors import ArtifactError
 from fulfillment_assets.settings import Settings
 from fulfillment_assets.store.migrate import head
@@ -78,7 +78,7 @@ def _database(engine: Engine) -> Component:
 def _model(settings: Settings) -> Component:
     started = time.perf_counter()
     try:
-        healthy, detail = True, read_metadata(settings.models_dir).version
+        healthy, detail = True, verify_artifacts(settings.models_dir).version
     except ArtifactError as error:
         healthy, detail = False, str(error)
     return Component(name="model", healthy=healthy, detail=detail, latency_ms=_since(started))

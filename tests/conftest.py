@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Final
 import psycopg2
 import pytest
 from filelock import FileLock
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import Engine, make_url
 
 from fulfillment_assets.local.postgres import EmbeddedPostgres
 from fulfillment_assets.local.supervisor import interruptible
 from fulfillment_assets.store import migrate
+from fulfillment_assets.store.connection import create_engine
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -108,6 +109,14 @@ def database_url(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator
     """URL of a fresh database with the schema at its newest version."""
     with _fresh_database(postgres.url, migrated_template) as url:
         yield url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """Engine of a fresh, migrated database."""
+    engine = create_engine(database_url, pool_size=10)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

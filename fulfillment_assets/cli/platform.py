@@ -14,12 +14,14 @@ from fulfillment_assets.local import platform
 from fulfillment_assets.local.errors import LocalServiceError
 from fulfillment_assets.local.platform import Urls
 from fulfillment_assets.local.supervisor import Supervisor, interruptible
+from fulfillment_assets.scoring.drop_folder import make_folders
 from fulfillment_assets.settings import Settings
 
 
 def up() -> None:
     """Start everything on this machine and keep it running until Ctrl-C."""
     settings = Settings()
+    make_folders(settings)
     with interruptible(), ExitStack() as stack:
         supervisor, urls = _start(settings, stack)
         _print_services(supervisor, urls)

@@ -95,17 +95,30 @@ def read_artifacts(models_dir: Path) -> Artifacts:
     Raises:
         ArtifactError: a file is missing, altered, unreadable or made for other code.
     """
-    metadata = read_metadata(models_dir)
-    pickles = {
-        name: _read_verified(models_dir / name, metadata)
-        for name in (CLASSIFIER_FILE, PREPROCESSOR_FILE)
-    }
+    metadata, pickles = _read_all(models_dir)
     _warn_of_drift(metadata)
     return Artifacts(
         classifier=_unpickle(CLASSIFIER_FILE, pickles, metadata),
         preprocessor=_unpickle(PREPROCESSOR_FILE, pickles, metadata),
         metadata=metadata,
     )
+
+
+def verify_artifacts(models_dir: Path) -> ModelMetadata:
+    """Check that a folder's files are the model that its metadata describe; open none of them.
+
+    Raises:
+        ArtifactError: a file is missing, altered, unreadable or made for other code.
+    """
+    return _read_all(models_dir)[0]
+
+
+def _read_all(models_dir: Path) -> tuple[ModelMetadata, dict[str, bytes]]:
+    metadata = read_metadata(models_dir)
+    return metadata, {
+        name: _read_verified(models_dir / name, metadata)
+        for name in (CLASSIFIER_FILE, PREPROCESSOR_FILE)
+    }
 
 
 def read_metadata(models_dir: Path) -> ModelMetadata:

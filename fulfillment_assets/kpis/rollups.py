@@ -74,7 +74,7 @@ SELECT DISTINCT ON (order_id) 1 AS weight, event_time, order_status, delay_proba
        features_json ->> 'mode_of_shipment' AS mode_of_shipment,
        features_json ->> 'product_importance' AS product_importance
 FROM predictions
-ORDER BY order_id, event_time DESC, created_at DESC, row_number DESC
+ORDER BY order_id, event_time DESC, created_at DESC, id DESC
 """
 
 _DIFFERENCES: Final = f"""

@@ -25,6 +25,9 @@ from fulfillment_assets.scoring import staging
 from fulfillment_assets.scoring.rows import ScoredOrders, staged_rows, verdict_rows
 from fulfillment_assets.store.copy import copy_into, encode
 
+_LOCK: Final = 0x72657363
+"""Advisory lock, with the day: two runs of one day follow one another."""
+
 CHUNK_ROWS: Final = 50_000
 
 _VERDICT: Final = ("delay_probability", "severity", "reasons", "model_version")
@@ -69,8 +72,10 @@ class RescoreResult:
 def rescore_day(engine: Engine, scorer: DelayScorer, day: dt.date) -> RescoreResult:
     """Score every prediction made on the UTC day `day` again; a second call changes nothing."""
     bounds = {"day": _midnight(day), "next_day": _midnight(day + dt.timedelta(days=1))}
+    lock = {"key": _LOCK, "day": day.toordinal()}
     predictions = 0
     with engine.begin() as connection:
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key, :day)"), lock)
         staging.open_staging(connection)
         connection.execute(sa.text(_CREATE))
         thresholds = load_thresholds(connection)

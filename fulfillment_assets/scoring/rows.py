@@ -128,7 +128,6 @@ def staged_rows(scored: ScoredOrders) -> pa.Table:
     """The rows of the staging table: the order's state, its prediction, and its context."""
     columns = {field.name: scored.orders[field.name] for field in FIELDS}
     columns |= {
-        "sequence": scored.orders["row_number"],
         "prediction_id": scored.prediction_id,
         "event_time": scored.event_time,
         "delay_probability": pa.array(scored.probability),

@@ -33,7 +33,7 @@ _TRACKED: Final = (
 
 _CREATE: Final = f"""
 CREATE TEMP TABLE IF NOT EXISTS staged_orders ON COMMIT DELETE ROWS AS
-SELECT 0::bigint AS sequence, {_STATE}, NULL::text AS context FROM orders WITH NO DATA;
+SELECT {_STATE}, NULL::text AS context FROM orders WITH NO DATA;
 CREATE TEMP TABLE IF NOT EXISTS order_changes ON COMMIT DELETE ROWS AS
 SELECT order_id, prediction_id, true AS is_new,
        {", ".join(f"{name} AS old_{name}, {name} AS new_{name}" for name in _TRACKED)}
@@ -49,15 +49,21 @@ WITH changed AS (
     INSERT INTO orders AS o ({_STATE}, prediction_created_at)
     SELECT DISTINCT ON (order_id) {_STATE}, CAST(:received_at AS timestamptz)
     FROM staged_orders
-    ORDER BY order_id, event_time DESC, sequence DESC
+    ORDER BY order_id, event_time DESC, prediction_id DESC
     ON CONFLICT (order_id) DO UPDATE SET
         {", ".join(f"{name} = excluded.{name}" for name in (*_FACTS[1:], *_VERDICT))},
         prediction_created_at = excluded.prediction_created_at, updated_at = now()
-    WHERE (excluded.event_time, excluded.prediction_created_at)
-          >= (o.event_time, o.prediction_created_at)
+    WHERE (excluded.event_time, excluded.prediction_created_at, excluded.prediction_id)
+          > (o.event_time, o.prediction_created_at, o.prediction_id)
     RETURNING {_CHANGE}
 )
 INSERT INTO order_changes SELECT * FROM changed
+"""
+
+_LOCK_LATEST: Final = """
+SELECT FROM orders o JOIN staged_orders s USING (order_id)
+WHERE o.prediction_id = s.prediction_id
+ORDER BY order_id FOR UPDATE OF o
 """
 
 _UPDATE_VERDICTS: Final = f"""
@@ -99,12 +105,17 @@ def stage(connection: Connection, batch: EncodedBatch, day: dt.date) -> None:
 def upsert_orders(connection: Connection, received_at: dt.datetime) -> None:
     """Make the staged orders the current state, and note in `order_changes` what changed.
 
-    The last event of an order wins: by event time, then by receipt, then by row. Orders are
-    locked in the order of their ids, so that concurrent writers never deadlock.
+    The last event of an order wins: by event time, then by receipt, then by prediction id, which
+    ascends with the row. Orders are locked in the order of their ids, so that concurrent writers
+    never deadlock.
     """
     connection.execute(sa.text(_UPSERT), {"received_at": received_at})
 
 
 def update_verdicts(connection: Connection) -> None:
-    """Give orders the new verdict of their latest prediction, after it was re-scored."""
+    """Give orders the new verdict of their latest prediction, after it was re-scored.
+
+    They are locked as `upsert_orders` locks them, in the order of their ids.
+    """
+    connection.execute(sa.text(_LOCK_LATEST))
     connection.execute(sa.text(_UPDATE_VERDICTS))

@@ -145,6 +145,17 @@ def test_damaged_metadata_is_not_ready(client: Client, database_url: str, tmp_pa
     assert "does not describe a model of this version" in detail
 
 
+def test_an_altered_artefact_is_not_ready(
+    client: Client, database_url: str, tmp_path: Path
+) -> None:
+    models = shutil.copytree(MODELS, tmp_path / "models")
+    classifier = models / "delay_classifier.joblib"
+    classifier.write_bytes(classifier.read_bytes() + b"!")
+    answer = client(database_url, models).get("/health/ready")
+    assert answer.status_code == 503
+    assert "delay_classifier.joblib is not the file" in detail_of(answer, "model")
+
+
 def test_a_model_that_comes_later_is_noticed(
     client: Client, database_url: str, tmp_path: Path
 ) -> None:

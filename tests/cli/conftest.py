@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,29 +11,16 @@ import pytest
 from fulfillment_assets import cli
 from fulfillment_assets.local.platform import environment
 from fulfillment_assets.settings import PROJECT_ROOT
+from tests.cli.commands import MAIN, Fulfillment, Outcome, bare_environment
 from tests.scoring.fixtures import dagster_storage, scorer, workplace
 from tests.scoring.workplace import Workplace
 
 __all__ = ["dagster_storage", "scorer", "workplace"]
 
-MAIN = "from fulfillment_assets.cli import main; main()"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command printed, and the status that it ended with."""
-
-    status: int
-    out: str
-    err: str
-
-
-Fulfillment = Callable[..., Outcome]
-
 
 @pytest.fixture
 def fulfillment(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Fulfillment:
-    """Runs a command in this process: `fulfillment("score", path)`."""
+    """Runs a command in this process."""
 
     def run(*arguments: str | int | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["fulfillment", *map(str, arguments)])
@@ -59,7 +43,7 @@ def start_fulfillment() -> Fulfillment:
         done = subprocess.run(
             [sys.executable, "-c", MAIN, *map(str, arguments)],
             cwd=root,
-            env={**os.environ, "PYTHONPATH": str(root), **environment},
+            env={**bare_environment(), "PYTHONPATH": str(root), **environment},
             capture_output=True,
             text=True,
             check=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.cli.conftest import Fulfillment
+from tests.cli.commands import Fulfillment
 
 
 def test_the_batch_path_is_timed_against_a_bare_copy(start_fulfillment: Fulfillment) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import stat
@@ -18,7 +17,7 @@ import sqlalchemy as sa
 from fulfillment_assets.local.postgres import EmbeddedPostgres
 from fulfillment_assets.settings import PROJECT_ROOT
 from fulfillment_assets.store import migrate
-from tests.cli.conftest import Fulfillment, Outcome
+from tests.cli.commands import Fulfillment, Outcome, bare_environment, free_port
 from tests.scoring.workplace import Workplace
 
 
@@ -39,13 +38,6 @@ class Project:
         return self.start_fulfillment(
             "db", command, environment=environment | changes, root=self.root
         )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @pytest.fixture
@@ -89,12 +81,10 @@ def test_the_server_starts_stays_and_stops(project: Project) -> None:
 
 def assert_dagster_finds_its_database(root: Path) -> None:
     """A plain `dagster` command in the project's root takes everything from `.env`."""
-    ours = ("DATABASE_URL", "DAGSTER", "FULFILLMENT")
-    bare = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     done = subprocess.run(
         [sys.executable, "-m", "dagster", "definitions", "validate"],
         cwd=root,
-        env=bare,
+        env=bare_environment(),
         capture_output=True,
         text=True,
         check=False,

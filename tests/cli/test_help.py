@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from fulfillment_assets.cli import app
-from tests.cli.conftest import Fulfillment
+from tests.cli.commands import Fulfillment
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

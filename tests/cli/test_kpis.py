@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.conftest import Fulfillment
+from tests.cli.commands import Fulfillment
 from tests.scoring.workplace import Workplace
 
 

@@ -13,7 +13,7 @@ import pytest
 from fulfillment_assets.scoring import batch_jobs
 from fulfillment_assets.store import migrate
 from fulfillment_assets.store.connection import dagster_storage_url, wait_for_database
-from tests.cli.conftest import Fulfillment
+from tests.cli.commands import Fulfillment
 from tests.scoring.workplace import Workplace, files_below
 
 pytestmark = pytest.mark.usefixtures("on_workplace")

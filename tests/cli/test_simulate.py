@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Fulfillment
+from tests.cli.commands import Fulfillment
 
 FIXED = ("--start", "2026-03-01", "--days", 7)
 

@@ -10,7 +10,7 @@ import pytest
 from fulfillment_assets.delay_model import training_data
 from fulfillment_assets.delay_model.scorer import DelayScorer
 from fulfillment_assets.orders.simulator import training_frame
-from tests.cli.conftest import Fulfillment
+from tests.cli.commands import Fulfillment
 from tests.orders.examples import csv_text, saved
 
 

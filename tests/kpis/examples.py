@@ -23,6 +23,7 @@ from fulfillment_assets.deviations.severity import Thresholds, load_thresholds
 from fulfillment_assets.orders.contract import FIELDS, Kind
 from fulfillment_assets.orders.schema import ORDER_SCHEMA
 from fulfillment_assets.scoring import staging
+from fulfillment_assets.scoring.identifiers import uuid7_column
 from fulfillment_assets.scoring.pipeline import apply_staged
 from fulfillment_assets.scoring.rows import Arrival, ScoredOrders, event_times
 from fulfillment_assets.settings import PROJECT_ROOT
@@ -112,7 +113,7 @@ def with_probabilities(
     probability = np.array([event.probability for event in events])
     return ScoredOrders(
         orders=orders,
-        prediction_id=pa.array([uuid.uuid4().hex for _ in events]),
+        prediction_id=uuid7_column(len(events)),
         event_time=event_times(orders, received_at),
         probability=probability,
         severity=thresholds.classify(probability),

@@ -13,7 +13,17 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from fulfillment_assets.kpis import rollups
-from tests.kpis.examples import HOUR, NOW, Batch, Event, NaivePlatform, commit, rollups_of
+from fulfillment_assets.scoring.rescore import rescore_day
+from tests.kpis.examples import (
+    HOUR,
+    NOW,
+    Batch,
+    Event,
+    NaivePlatform,
+    commit,
+    committed_scorer,
+    rollups_of,
+)
 
 WRITERS = 6
 SECONDS = 2.0
@@ -91,3 +101,31 @@ def test_a_rebuild_waits_for_writers_and_they_for_it(engine: Engine) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(rebuild_or_write, interleaved))
     assert_as_one_writer_would(engine, batches)
+
+
+def test_scoring_a_day_again_beside_writers_never_deadlocks(engine: Engine) -> None:
+    commit(engine, *random_batch(random.Random(1)).events, received_at=NOW)
+    scorer = committed_scorer()
+    deadline = time.monotonic() + SECONDS
+
+    def write_for_a_while(seed: int) -> int:
+        chance, batches = random.Random(seed), 0
+        while time.monotonic() < deadline:
+            batch = random_batch(chance)
+            commit(engine, *batch.events, received_at=batch.received_at)
+            batches += 1
+        return batches
+
+    def rescore_for_a_while(_: int) -> int:
+        times = 0
+        while time.monotonic() < deadline:
+            rescore_day(engine, scorer, NOW.date())
+            times += 1
+        return times
+
+    with ThreadPoolExecutor(6) as pool:
+        writers = [pool.submit(write_for_a_while, seed) for seed in range(4)]
+        rescorers = [pool.submit(rescore_for_a_while, number) for number in range(2)]
+        assert min(done.result() for done in (*writers, *rescorers)) > 0
+    with engine.connect() as connection:
+        assert rollups.differences(connection) == 0

@@ -40,6 +40,10 @@ LATE_EVENT = [
     Batch((Event("O1", 0.1, at=NOW - DAY),), NOW + DAY),
 ]
 SCORED_OUT_OF_ORDER = [Batch((Event("O1", 0.9),), NOW + HOUR), Batch((Event("O1", 0.1),), NOW)]
+SAME_EVENT_TIME = [
+    Batch((Event("O2", at=NOW - DAY), Event("O1", 0.9, at=NOW - DAY)), NOW),
+    Batch((Event("O1", 0.1, at=NOW - DAY),), NOW + HOUR),
+]
 TWICE_IN_ONE_BATCH = [Batch((Event("O1", 0.9), Event("O1", 0.4), Event("O1", 0.9, at=NOW - DAY)))]
 
 
@@ -51,6 +55,8 @@ def test_rollups_count_each_order_once_by_its_latest_prediction(engine: Engine) 
     @example(CANCELLED_AND_BACK)
     @example(LATE_EVENT)
     @example(SCORED_OUT_OF_ORDER)
+    @example(SAME_EVENT_TIME)
+    @example(SAME_EVENT_TIME[::-1])
     @example(TWICE_IN_ONE_BATCH)
     def holds(history: list[Batch]) -> None:
         wipe(engine)

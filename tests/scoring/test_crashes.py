@@ -24,7 +24,7 @@ from fulfillment_assets.store.connection import DatabaseUnavailableError, create
 from tests.scoring.workplace import NOTHING, Workplace, files_below
 
 ROWS = 40_000
-"""Three chunks."""
+"""Several chunks."""
 
 NO_RUN = Runs(alive=False, count=1, in_vain=1)
 

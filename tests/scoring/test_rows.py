@@ -125,7 +125,7 @@ def test_a_single_order_gets_the_same_values_as_inside_a_batch(scorer: DelayScor
 
 
 def without_ids(table: pa.Table) -> list[dict[str, Any]]:
-    own = ("id", "prediction_id", "row_number", "sequence")
+    own = ("id", "prediction_id", "row_number")
     rows: list[dict[str, Any]] = table.drop_columns(
         [name for name in own if name in table.column_names]
     ).to_pylist()

@@ -169,7 +169,10 @@ def test_an_upgrade_makes_the_partitions_of_the_coming_days(
 def test_processes_that_upgrade_at_once_all_succeed(
     empty_engine: Engine, empty_database_url: str
 ) -> None:
-    with empty_engine.connect() as gate:
+    with (
+        empty_engine.connect() as gate,
+        empty_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watch,
+    ):
         gate.execute(sa.text(f"CREATE SCHEMA {SCHEMA}"))  # until it is rolled back, all wait
         processes = [
             subprocess.Popen(
@@ -180,9 +183,9 @@ def test_processes_that_upgrade_at_once_all_succeed(
             )
             for _ in range(3)
         ]
-        while gate.scalar(WAITING) < len(processes):
+        while watch.scalar(WAITING) < len(processes):
             assert [process.poll() for process in processes] == [None] * len(processes)
-            gate.execute(sa.text("SELECT pg_sleep(0.02)"))
+            watch.execute(sa.text("SELECT pg_sleep(0.02)"))
         gate.rollback()
     for process in processes:
         _, errors = process.communicate(timeout=60)

@@ -1,0 +1,211 @@
+"""The whole platform, started as its users start it: with one command, in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import sqlalchemy as sa
+from filelock import FileLock
+
+from fulfillment_assets.kpis import rollups
+from fulfillment_assets.local.postgres import EmbeddedPostgres
+from fulfillment_assets.orders.simulator import SimulationPlan, write_csv
+from fulfillment_assets.settings import PROJECT_ROOT, Settings
+from fulfillment_assets.store.connection import create_engine
+from tests.cli.commands import MAIN, bare_environment, free_port
+
+IS_UP = "The platform is up"
+WAIT_SECONDS = 90.0
+
+COPYING = (
+    "SELECT client_port FROM pg_stat_activity "
+    "WHERE application_name = 'fulfillment' AND query LIKE 'COPY predictions%'"
+)
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    """The first true value of a condition."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {WAIT_SECONDS:.0f} s: {what}"
+        time.sleep(0.02)
+    return value
+
+
+@dataclass
+class Platform:
+    """A platform in a folder of its own, run by one `fulfillment` command."""
+
+    data_dir: Path
+    start_lock: Path
+    environment: dict[str, str]
+    process: subprocess.Popen[str] | None = None
+    output: list[str] = field(default_factory=list)
+
+    def launch(self, command: str) -> subprocess.Popen[str]:
+        """Start a command on this platform, without a terminal."""
+        return subprocess.Popen(
+            [sys.executable, "-c", MAIN, command],
+            cwd=PROJECT_ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def start(self, command: str) -> None:
+        """Start a command and wait until the platform is up.
+
+        One after the other: two platforms that start at once could choose the same port.
+        """
+        with FileLock(self.start_lock):
+            self.process = self.launch(command)
+            assert self.process.stdout is not None
+            for line in self.process.stdout:
+                self.output.append(line)
+                if IS_UP in line:
+                    return
+        raise AssertionError("".join(self.output))
+
+    def end(self) -> int:
+        """Wait for the end of the command; returns its exit status."""
+        assert self.process is not None
+        rest, _ = self.process.communicate(timeout=WAIT_SECONDS)
+        self.output.append(rest)
+        return self.process.returncode
+
+    def left_behind(self) -> list[str]:
+        """The processes that still belong to the platform, whoever started them."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                ours = process.environ().get("FULFILLMENT_DATA_DIR") == str(self.data_dir)
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(" ".join(process.cmdline()))
+        return found
+
+
+@pytest.fixture
+def platform(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    data_dir = tmp_path / "data"
+    environment = bare_environment()
+    for name in ("POSTGRES", "DAGSTER", "API"):
+        environment[f"FULFILLMENT_{name}_PORT"] = str(free_port())
+    environment["FULFILLMENT_DATA_DIR"] = str(data_dir)
+    lock = tmp_path_factory.getbasetemp().parent / "platform.lock"
+    started = Platform(data_dir, lock, environment)
+    yield started
+    if started.process is not None and started.process.poll() is None:
+        started.process.terminate()
+        started.process.wait(WAIT_SECONDS)
+
+
+def test_the_demonstration_shows_a_result_ends_well_and_leaves_nothing_behind(
+    platform: Platform,
+) -> None:
+    platform.start("demo")
+    assert len(platform.left_behind()) > 5
+    status = platform.end()
+    shown = "".join(platform.output)
+    assert status == 0, shown
+    for words in (
+        "demo-orders-1.csv: 2,000 rows, ",
+        " predicted by model lgbm-",
+        "Orders by severity",
+        "critical",
+        "Deviations",
+        "fulfillment_gap",
+        "Riskiest orders",
+        "discount_offered",
+        "KPIs of the last 30 days",
+        "The same by mode of shipment",
+        "Rejected rows",
+        "order_id is missing",
+        "Where to look next:",
+        "/docs",
+    ):
+        assert words in shown
+    assert platform.left_behind() == []
+    settings = Settings(data_dir=platform.data_dir, inbox_dir=None)
+    assert sorted(path.name for path in settings.processed.iterdir()) == [
+        "demo-orders-1.csv",
+        "demo-orders-1.rejected.csv",
+    ]
+    assert list(settings.inbox.iterdir()) == []
+
+
+def test_dropped_files_are_scored_exactly_once_even_if_their_run_is_killed(
+    platform: Platform, tmp_path: Path
+) -> None:
+    platform.start("up")
+    settings = Settings(data_dir=platform.data_dir, inbox_dir=None)
+    engine = create_engine(EmbeddedPostgres(platform.data_dir).url)
+
+    def value(query: str) -> Any:
+        with engine.connect() as connection:
+            return connection.scalar(sa.text(query))
+
+    def completed(jobs: int) -> bool:
+        done = value("SELECT count(*) FROM batch_jobs WHERE status = 'completed' AND path IS NULL")
+        return bool(done == jobs)
+
+    twins = simulated(tmp_path / "twins.csv", rows=1_000, seed=1).read_bytes()
+    for name in ("first.csv", "second.csv"):
+        (settings.inbox / name).write_bytes(twins)
+    wait_for(lambda: completed(1), "the twins are scored")
+    wait_for((settings.processed / "duplicates").exists, "one twin is a duplicate")
+    assert list(settings.inbox.iterdir()) == []
+    assert value("SELECT count(*) FROM batch_jobs") == 1
+    assert value("SELECT count(*) FROM predictions") == 1_000
+
+    large = simulated(tmp_path / "large.csv", rows=60_000, seed=2)
+    large.replace(settings.inbox / "large.csv")
+    client_port = wait_for(lambda: value(COPYING), "the large file is being written")
+    os.kill(owner_of(client_port), signal.SIGKILL)
+    assert value("SELECT count(*) FROM predictions") == 1_000, "nothing half-written is visible"
+    second = platform.launch("up")
+    assert "the platform is running already on" in second.communicate(timeout=WAIT_SECONDS)[0]
+    assert second.returncode == 1
+    wait_for(lambda: completed(2), "the large file is scored by another run")
+    assert value("SELECT attempts FROM batch_jobs WHERE filename = 'large.csv'") > 1
+    assert value("SELECT accepted_count FROM batch_jobs WHERE filename = 'large.csv'") == 60_000
+    assert value("SELECT count(*) FROM predictions") == 61_000
+    assert value("SELECT count(*) FROM orders") == 61_000
+    assert value("SELECT count(*) FROM dagster.runs WHERE status = 'FAILURE'") == 1
+    with engine.connect() as connection:
+        assert rollups.differences(connection) == 0
+    engine.dispose()
+
+    assert platform.process is not None
+    platform.process.send_signal(signal.SIGTERM)
+    assert platform.end() == 0, "".join(platform.output)
+    assert platform.left_behind() == []
+
+
+def simulated(path: Path, *, rows: int, seed: int) -> Path:
+    """A file of orders; its truth stays beside it, outside the inbox."""
+    return write_csv(SimulationPlan(rows, seed, dt.date(2026, 3, 1)), path).out_path
+
+
+def owner_of(port: int) -> int:
+    """The process that has this local port of a TCP connection to the database."""
+    (pid,) = {
+        connection.pid
+        for connection in psutil.net_connections("tcp4")
+        if getattr(connection.laddr, "port", None) == port
+    }
+    assert pid is not None
+    return pid
