@@ -48,11 +48,22 @@ def library_versions() -> dict[str, str]:
 
 
 def dump(fitted: Any) -> bytes:
-    """The artefact's bytes of a fitted estimator: equal for equal training."""
-    import joblib
+    """The artefact's bytes of a fitted estimator, for `joblib.load`: equal for equal training.
+
+    A pickle tells equal strings from one string that stands twice. Which of the two a process
+    has depends on what it did before, so equal strings are made one here.
+    """
+    from joblib.numpy_pickle import NumpyPickler
+
+    strings: dict[str, str] = {}
+
+    class Pickler(NumpyPickler):  # type: ignore[misc]  # joblib has no types
+        def save(self, obj: Any, *args: Any, **options: Any) -> None:
+            one = strings.setdefault(obj, obj) if type(obj) is str else obj
+            super().save(one, *args, **options)
 
     buffer = io.BytesIO()
-    joblib.dump(fitted, buffer)
+    Pickler(buffer).dump(fitted)
     return buffer.getvalue()
 
 

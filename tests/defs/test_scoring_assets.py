@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -149,13 +150,13 @@ def test_an_error_that_passes_is_overcome_within_the_run(
     from fulfillment_assets.store.connection import DatabaseUnavailableError
 
     apply = pipeline.apply_staged
-    tries = []
+    tries: list[Any] = []
 
-    def fail_once(*arguments: object) -> None:
+    def fail_once(*arguments: Any) -> None:
         tries.append(arguments)
         if len(tries) == 1:
             raise DatabaseUnavailableError("the connection was lost")
-        apply(*arguments)  # type: ignore[arg-type]
+        apply(*arguments)
 
     monkeypatch.setattr(pipeline, "apply_staged", fail_once)
     monkeypatch.setattr("time.sleep", lambda _seconds: None)

@@ -8,20 +8,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from fulfillment_assets.local.ports import free_port
 from fulfillment_assets.orders.csv_reader import sha256_of
 from fulfillment_assets.scoring import batch_jobs, pipeline, progress
-from fulfillment_assets.scoring.batch_jobs import BatchBusyError, BatchJob
+from fulfillment_assets.scoring.batch_jobs import BatchJob
 from fulfillment_assets.scoring.inbox import Runs, runs_needed, take_in
 from fulfillment_assets.settings import PROJECT_ROOT
 from fulfillment_assets.store.connection import DatabaseUnavailableError, create_engine
-from tests.scoring.workplace import NOTHING, Workplace, files_below
+from tests.scoring.workplace import (
+    NOTHING,
+    Workplace,
+    assert_complete,
+    files_below,
+    wait_for,
+)
 
 ROWS = 40_000
 """Several chunks."""
@@ -35,7 +39,7 @@ from fulfillment_assets.delay_model.scorer import DelayScorer
 from fulfillment_assets.scoring.pipeline import score_file
 from fulfillment_assets.scoring.progress import listening
 from fulfillment_assets.settings import Settings
-from fulfillment_assets.store.connection import DatabaseUnavailableError, create_engine
+from fulfillment_assets.store.connection import create_engine
 
 url, data_dir, job = sys.argv[1:]
 settings = Settings(data_dir=Path(data_dir))
@@ -60,23 +64,6 @@ def assert_untouched(workplace: Workplace, job: BatchJob) -> None:
     assert (now.status, now.row_count, now.completed_at) == ("processing", 0, None)
     assert now.path is not None
     assert now.path.exists()
-
-
-def assert_complete(workplace: Workplace, job: BatchJob, rows: int) -> None:
-    now = workplace.job(job)
-    assert (now.status, now.accepted_count, now.path) == ("completed", rows, None)
-    counts = workplace.counts()
-    assert counts["predictions"] == counts["orders"] == rows
-    assert counts["outbox"] == counts["deviations"]
-    assert workplace.rollup_differences() == 0
-    assert files_below(workplace.settings.inbox.parent) == ["processed/orders.csv"]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen within 20 s"
-        time.sleep(0.001)
 
 
 def test_a_killed_process_leaves_nothing_and_its_retry_completes(workplace: Workplace) -> None:
@@ -190,52 +177,6 @@ def test_a_claimed_file_that_disappears_fails_and_says_so(workplace: Workplace) 
     assert "disappeared before it could be scored; drop it again" in result.job.error_message
 
 
-def test_of_two_scorers_of_one_job_one_scores_and_the_other_finds_it_done(
-    workplace: Workplace,
-) -> None:
-    job = workplace.claim(workplace.simulated(100))
-    scored_by: list[str] = []
-    outcomes: dict[str, str] = {}
-
-    def scorer(name: str) -> threading.Thread:
-        def run() -> None:
-            def note(_rows: int) -> None:
-                scored_by.append(name)
-                if name == "first":
-                    second.start()
-                    wait_for(lambda: is_waiting_for_lock(workplace))
-
-            with progress.listening(note):
-                outcomes[name] = workplace.run(job, run_id=name).job.status
-
-        return threading.Thread(target=run)
-
-    first, second = scorer("first"), scorer("second")
-    first.start()
-    first.join()
-    second.join()
-    assert scored_by == ["first"]
-    assert outcomes == {"first": "completed", "second": "completed"}
-    assert_complete(workplace, job, 100)
-
-
-def is_waiting_for_lock(workplace: Workplace) -> bool:
-    return bool(
-        workplace.value(
-            "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
-            "WHERE d.datname = current_database() AND locktype = 'advisory' AND NOT granted"
-        )
-    )
-
-
-def test_a_job_that_is_held_for_too_long_is_busy(workplace: Workplace) -> None:
-    job = workplace.claim(workplace.simulated(10))
-    with workplace.engine.begin() as holder, workplace.engine.begin() as other:
-        batch_jobs.lock(holder, job.id)
-        with pytest.raises(BatchBusyError, match=f"still scoring batch job {job.id}"):
-            batch_jobs.lock(other, job.id, seconds=1)
-
-
 def test_a_file_registered_and_not_yet_moved_is_taken_in_later(workplace: Workplace) -> None:
     dropped = workplace.drop(workplace.simulated(100))
     with workplace.engine.begin() as connection:
@@ -280,37 +221,3 @@ def test_a_file_committed_and_not_yet_archived_is_archived_later(
         "processed/orders.csv",
         "processed/orders.rejected.csv",
     ]
-
-
-def test_concurrent_files_with_the_same_orders_end_in_one_consistent_state(
-    workplace: Workplace,
-) -> None:
-    rows = workplace.simulated(5_000).read_text().splitlines(keepends=True)
-    jobs = [
-        workplace.claim(
-            workplace.file("".join((rows[0], *rows[1 : 4_000 + number])), f"{number}.csv")
-        )
-        for number in range(1, 4)
-    ]
-    threads = [threading.Thread(target=workplace.run, args=(job,)) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert {workplace.job(job).status for job in jobs} == {"completed"}
-    assert workplace.counts()["predictions"] == 4_000 + 4_001 + 4_002
-    assert workplace.counts()["orders"] == 4_002
-    assert workplace.rollup_differences() == 0
-    assert workplace.value("SELECT count(*) FROM outbox") == workplace.counts()["deviations"]
-
-
-def test_the_database_forgets_a_killed_scorers_lock(workplace: Workplace) -> None:
-    job = workplace.claim(workplace.simulated(10))
-    holder = workplace.engine.connect()
-    batch_jobs.lock(holder, job.id)
-    pid = holder.scalar(sa.text("SELECT pg_backend_pid()"))
-    workplace.execute("SELECT pg_terminate_backend(:pid)", pid=pid)
-    workplace.run(job)
-    assert_complete(workplace, job, 10)
-    holder.invalidate()
-    holder.close()

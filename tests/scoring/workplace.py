@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,25 @@ class Workplace:
     def counted_orders(self) -> int:
         """How many orders the rollups count."""
         return int(self.value("SELECT coalesce(sum(orders), 0) FROM kpi_rollups"))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until a condition is true; fail if it is not within 20 seconds."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen within 20 s"
+        time.sleep(0.001)
+
+
+def assert_complete(workplace: Workplace, job: BatchJob, rows: int) -> None:
+    """The job has exactly so many sound rows, everywhere, and its file is archived."""
+    now = workplace.job(job)
+    assert (now.status, now.accepted_count, now.path) == ("completed", rows, None)
+    counts = workplace.counts()
+    assert counts["predictions"] == counts["orders"] == rows
+    assert counts["outbox"] == counts["deviations"]
+    assert workplace.rollup_differences() == 0
+    assert files_below(workplace.settings.inbox.parent) == ["processed/orders.csv"]
 
 
 TABLES = ("predictions", "orders", "kpi_rollups", "deviations", "rejected_records", "outbox")
