@@ -59,6 +59,11 @@ def pytest_configure_node(node: WorkerController) -> None:
     node.workerinput[_WORKER_INPUT] = str(node.config.stash[_SHARED])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests of the whole platform, which take longest."""
+    items.sort(key=lambda item: item.path.name != "test_platform.py")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where CI=true, fail a test that is skipped."""

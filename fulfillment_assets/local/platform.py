@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from fulfillment_assets.local.errors import LocalServiceError
 from fulfillment_assets.local.health import HealthCheck
-from fulfillment_assets.local.ports import LOOPBACK, free_port
+from fulfillment_assets.local.ports import LOOPBACK, any_port, free_port
 from fulfillment_assets.local.postgres import EmbeddedPostgres
 from fulfillment_assets.local.service import Service
 from fulfillment_assets.local.supervisor import Supervisor
@@ -26,7 +26,6 @@ from fulfillment_assets.settings import PROJECT_ROOT, Settings
 from fulfillment_assets.store import migrate
 from fulfillment_assets.store.connection import dagster_storage_url, normalise_url, shown_url
 
-CODE_SERVER_PORT: Final = 4266
 DAGSTER_PORT: Final = 3000
 API_PORT: Final = 8000
 
@@ -73,8 +72,7 @@ def environment(settings: Settings, database_url: str) -> dict[str, str]:
     """
     home = settings.data_dir.resolve() / "dagster"
     home.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        (home / "dagster.yaml").symlink_to(PROJECT_ROOT / "dagster.yaml")
+    _link(home / "dagster.yaml", PROJECT_ROOT / "dagster.yaml")
     storage = settings.dagster_postgres_url
     training_file = settings.training_file
     optional = (
@@ -91,6 +89,15 @@ def environment(settings: Settings, database_url: str) -> dict[str, str]:
         "FULFILLMENT_INBOX_DIR": str(settings.inbox.resolve()),
         **optional,
     }
+
+
+def _link(link: Path, target: Path) -> None:
+    """Point a link at a file, at once for every process; the project may have moved."""
+    if link.is_symlink() and link.readlink() == target:
+        return
+    unfinished = link.with_name(f".{link.name}.{os.getpid()}")
+    unfinished.symlink_to(target)
+    unfinished.replace(link)
 
 
 def write_env_file(settings: Settings, database_url: str) -> Path:
@@ -170,7 +177,7 @@ def _only_one(settings: Settings) -> Iterator[None]:
 
 
 def _compose(settings: Settings, variables: Mapping[str, str]) -> tuple[Supervisor, Urls]:
-    code_port = free_port(None, CODE_SERVER_PORT, "")
+    code_port = any_port()
     dagster_port = free_port(settings.dagster_port, DAGSTER_PORT, "FULFILLMENT_DAGSTER_PORT")
     api_port = free_port(settings.api_port, API_PORT, "FULFILLMENT_API_PORT")
     urls = Urls(

@@ -32,6 +32,14 @@ def port_is_free(port: int) -> bool:
     return True
 
 
+def any_port() -> int:
+    """A free port of 127.0.0.1 that the system chooses, for what no user looks for."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 def free_port(preferred: int | None, default: int, setting: str) -> int:
     """A port of 127.0.0.1 on which a server can listen.
 

@@ -38,11 +38,13 @@ class Runs:
         alive: whether one of them is not finished.
         count: how many there were.
         in_vain: how many there were since the job last came to an end.
+        cancelled: whether somebody cancelled the last of these.
     """
 
     alive: bool
     count: int
     in_vain: int
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ def _hopeless(job: BatchJob, runs: Runs) -> str | None:
     """Why an open job will never be scored, if so."""
     if job.finished:
         return None
+    if runs.cancelled:
+        return "its run was cancelled; drop the file again to score it"
     if runs.in_vain >= MAX_RUNS:
         return (
             f"given up after {runs.in_vain} runs that died; the runs with the tag "

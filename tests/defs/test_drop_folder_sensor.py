@@ -128,6 +128,26 @@ def test_a_job_whose_run_is_alive_is_not_asked_for(
     assert request.run_key == f"{job.id}:2"
 
 
+def test_a_job_whose_run_was_cancelled_is_not_asked_for_again_until_its_file_is_dropped_again(
+    instance: dg.DagsterInstance, workplace: Workplace
+) -> None:
+    drop(workplace)
+    (request,) = requests(instance)
+    run = instance.create_run_for_job(
+        defs.resolve_job_def("score_batch"), tags=dict(request.tags), run_config=request.run_config
+    )
+    instance.report_run_canceled(run)
+    assert requests(instance) == []
+    (job,) = workplace.rows("SELECT status, error_message FROM batch_jobs")
+    assert job["status"] == "failed"
+    assert "cancelled; drop the file again" in job["error_message"]
+    assert files_below(workplace.settings.failed) == ["orders.csv"]
+
+    drop(workplace)
+    (again,) = requests(instance)
+    assert again.run_key != request.run_key
+
+
 def test_a_job_whose_runs_keep_dying_is_given_up_and_can_be_handed_in_again(
     instance: dg.DagsterInstance, workplace: Workplace
 ) -> None:

@@ -52,8 +52,10 @@ def _runs_of(instance: dg.DagsterInstance, job: "BatchJob") -> "Runs":
 
     records = instance.get_run_records(dg.RunsFilter(tags={BATCH_JOB_TAG: str(job.id)}))
     since = job.completed_at or job.created_at
+    in_vain = [record for record in records if record.create_timestamp >= since]  # newest first
     return Runs(
         alive=any(not record.dagster_run.is_finished for record in records),
         count=len(records),
-        in_vain=sum(record.create_timestamp >= since for record in records),
+        in_vain=len(in_vain),
+        cancelled=bool(in_vain) and in_vain[0].dagster_run.status is dg.DagsterRunStatus.CANCELED,
     )
