@@ -12,11 +12,6 @@ from fulfillment_assets.cli.text import Json, notes, print_json, results
 app = typer.Typer(no_args_is_help=True, help="Measure the platform on this machine.")
 
 
-@app.callback()
-def _bench() -> None:
-    """Measure the platform on this machine."""
-
-
 @app.command()
 def batch(
     rows: Annotated[int, typer.Option(min=1, help="Orders in the file.")] = 100_000,
@@ -29,6 +24,20 @@ def batch(
 
     with notes.status("measuring ..."):
         times = asdict(run(rows, history=history, repeats=repeats))
+    _print(times, as_json=as_json)
+
+
+@app.command()
+def startup(as_json: Json = False) -> None:
+    """Time the start of the whole platform, with an empty and with a filled data directory."""
+    from benchmarks.startup import run
+
+    with notes.status("measuring ..."):
+        times = asdict(run())
+    _print(times, as_json=as_json)
+
+
+def _print(times: dict[str, float], *, as_json: bool) -> None:
     if as_json:
         print_json(times)
         return

@@ -129,7 +129,7 @@ def register(
     """Return the job of this content, and whether it now waits to be scored.
 
     New content makes a pending job, whose file is to be put below the folder `claimed`. Content
-    that failed before is made pending again. Content that waits, runs or is completed leaves its
+    that failed before is made pending again, received now: it has left no rows. Content that waits, runs or is completed leaves its
     job as it is, unless `again` asks for a new submission of completed content. Concurrent
     callers wait for one another, and one of them gets the word to score.
     """
@@ -148,7 +148,7 @@ def register(
         _update(
             connection,
             known.id,
-            "status = 'pending', error_message = NULL, path = :path",
+            "status = 'pending', error_message = NULL, created_at = now(), path = :path",
             path=str(path),
         )
         return find_job(connection, known.id), True

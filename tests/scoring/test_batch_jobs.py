@@ -115,3 +115,13 @@ def test_a_job_that_does_not_exist_is_named(workplace: Workplace) -> None:
         batch_jobs.find_job(connection, missing)
     with workplace.engine.connect() as connection:
         assert batch_jobs.find_by_content(connection, SHA256) is None
+
+
+def test_failed_content_that_is_handed_in_again_is_received_anew(workplace: Workplace) -> None:
+    job, _ = register(workplace)
+    fail(workplace, job)
+    workplace.execute("UPDATE batch_jobs SET created_at = now() - interval '200 days'")
+    again, to_score = register(workplace)
+    assert to_score
+    assert again.id == job.id
+    assert again.day == dt.datetime.now(dt.UTC).date(), "no old partition comes back for it"
