@@ -129,9 +129,10 @@ def register(
     """Return the job of this content, and whether it now waits to be scored.
 
     New content makes a pending job, whose file is to be put below the folder `claimed`. Content
-    that failed before is made pending again, received now: it has left no rows. Content that waits, runs or is completed leaves its
-    job as it is, unless `again` asks for a new submission of completed content. Concurrent
-    callers wait for one another, and one of them gets the word to score.
+    that failed before is made pending again, received now: it has left no rows. Content that
+    waits, runs or is completed leaves its job as it is, unless `again` asks for a new submission
+    of completed content. Concurrent callers wait for one another, and one of them gets the word
+    to score.
     """
     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _REGISTER_LOCK})
     new: dict[str, Any] = {
