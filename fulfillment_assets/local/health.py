@@ -14,7 +14,7 @@ HealthCheck = Callable[[], str | None]
 """Returns None when the service is ready, else the reason why it is not. It should not block."""
 
 # A proxy from the environment must not come between us and a loopback address.
-_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+LOOPBACK_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def http_health(url: str) -> HealthCheck:
@@ -22,7 +22,7 @@ def http_health(url: str) -> HealthCheck:
 
     def check() -> str | None:
         try:
-            with _OPENER.open(url, timeout=_REQUEST_SECONDS):
+            with LOOPBACK_OPENER.open(url, timeout=_REQUEST_SECONDS):
                 return None
         except urllib.error.HTTPError as error:
             return f"{url} answered {error.code} {error.reason}"

@@ -10,14 +10,14 @@ import socket
 import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
 from fulfillment_assets.local.errors import LocalServiceError
-from fulfillment_assets.local.health import HealthCheck
+from fulfillment_assets.local.health import LOOPBACK_OPENER, HealthCheck
 from fulfillment_assets.local.ports import LOOPBACK, any_port, free_port
 from fulfillment_assets.local.postgres import EmbeddedPostgres
 from fulfillment_assets.local.service import Service
@@ -126,9 +126,7 @@ def running_platform(settings: Settings) -> Iterator[tuple[Supervisor, Urls]]:
         supervisor, urls = _compose(settings, variables)
         with supervisor:
             state = settings.data_dir / _STATE_FILE
-            state.write_text(
-                json.dumps({"pid": os.getpid(), "dagster": urls.dagster, "api": urls.api})
-            )
+            state.write_text(json.dumps(asdict(urls)))
             try:
                 yield supervisor, urls
             finally:
@@ -158,10 +156,9 @@ def running_urls(settings: Settings) -> Urls | None:
     except (Timeout, FileNotFoundError):
         pass
     try:
-        known = json.loads(state.read_text())
+        return Urls(**json.loads(state.read_text()))
     except FileNotFoundError:
         return None
-    return Urls(database="", dagster=known["dagster"], api=known["api"])
 
 
 @contextlib.contextmanager
@@ -281,5 +278,5 @@ def _graphql(dagster_url: str, query: str) -> Any:
         data=json.dumps({"query": query}).encode(),
         headers={"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=_QUERY_SECONDS) as response:
+    with LOOPBACK_OPENER.open(request, timeout=_QUERY_SECONDS) as response:
         return json.load(response)
