@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict
 SEVERITIES: Final = ("none", "info", "warning", "critical")
 """In ascending order; a severity's code is its index here."""
 
+LATE_SEVERITIES: Final = ("warning", "critical")
+"""The severities of an order that is not expected on time."""
+
 DEFAULT_THRESHOLDS: Final[Mapping[str, float]] = {"info": 0.3, "warning": 0.5, "critical": 0.7}
 """A probability strictly above a threshold has at least that severity."""
 

@@ -10,6 +10,8 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from fulfillment_assets.deviations.rules import OPEN_STATUSES
+
 _OF_BATCH: Final = "(CAST(:job AS uuid) IS NULL OR batch_job_id = :job)"
 
 
@@ -50,7 +52,7 @@ def gravest_open(
     rows = connection.execute(
         sa.text(
             f"SELECT {', '.join(Deviation.__slots__)} FROM deviations "
-            f"WHERE status IN ('pending', 'agent_triggered') AND {_OF_BATCH} "
+            f"WHERE status IN {OPEN_STATUSES} AND {_OF_BATCH} "
             "ORDER BY array_position(ARRAY['critical', 'warning', 'info'], severity), id DESC "
             "LIMIT :limit"
         ),

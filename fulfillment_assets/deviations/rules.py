@@ -15,17 +15,22 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from fulfillment_assets.delay_model.bands import SEVERITIES
+from fulfillment_assets.delay_model.bands import LATE_SEVERITIES, SEVERITIES
 from fulfillment_assets.deviations.severity import Thresholds
+from fulfillment_assets.orders.contract import CLOSED_STATUSES
 
 EVENT_TOPIC: Final = "deviation-events"
 SCHEMA_VERSION: Final = 1
 ANNOUNCED: Final = ("warning", "critical")
 """Severities of which an event tells the world."""
 
-_OPEN_STATUSES: Final = "('pending', 'agent_triggered')"
+OPEN_STATUSES: Final = ("pending", "agent_triggered")
+"""Statuses of a deviation that is not settled yet."""
 
-_BREACHES: Final = """
+ORDER_KINDS: Final = ("delay_risk", "fulfillment_gap")
+"""Kinds of deviation that are about one order."""
+
+_BREACHES: Final = f"""
 SELECT c.order_id, c.prediction_id, rule.kind, c.new_severity AS severity,
        rule.reason || ' (delay probability ' || to_char(c.new_delay_probability, 'FM0.00') || ')'
            AS reason
@@ -33,11 +38,11 @@ FROM order_changes c
 CROSS JOIN LATERAL (VALUES
     ('delay_risk', true, 'The order is at risk of arriving late'),
     ('fulfillment_gap',
-     c.new_order_status = 'shipped' AND c.new_severity IN ('warning', 'critical'),
+     c.new_order_status = 'shipped' AND c.new_severity IN {LATE_SEVERITIES},
      'The order is on its way and is not expected on time')
 ) AS rule (kind, applies, reason)
 WHERE c.new_severity = ANY (:deviating) AND rule.applies
-  AND coalesce(c.new_order_status, '') NOT IN ('delivered', 'cancelled')
+  AND coalesce(c.new_order_status, '') NOT IN {CLOSED_STATUSES}
 """
 
 _OPEN: Final = f"""
@@ -48,7 +53,7 @@ WITH breaches AS ({_BREACHES}), opened AS (
            s.context::jsonb
     FROM breaches b JOIN staged_orders s USING (prediction_id)
     ORDER BY b.order_id, b.kind
-    ON CONFLICT (order_id, kind) WHERE status IN {_OPEN_STATUSES} DO UPDATE SET
+    ON CONFLICT (order_id, kind) WHERE status IN {OPEN_STATUSES} DO UPDATE SET
         prediction_id = excluded.prediction_id,
         batch_job_id = coalesce(excluded.batch_job_id, d.batch_job_id),
         severity = excluded.severity, reason = excluded.reason, context = excluded.context,
@@ -76,7 +81,7 @@ UPDATE deviations AS d SET status = 'resolved', updated_at = now(),
     reason = d.reason || '; cleared: the order no longer meets the rule'
 FROM order_changes c
 WHERE NOT c.is_new AND d.order_id = c.order_id AND d.status = 'pending'
-  AND d.kind IN ('delay_risk', 'fulfillment_gap')
+  AND d.kind IN {ORDER_KINDS}
   AND NOT EXISTS (SELECT FROM breaches b WHERE b.order_id = d.order_id AND b.kind = d.kind)
 """
 

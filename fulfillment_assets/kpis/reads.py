@@ -5,14 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from fulfillment_assets.kpis.rollups import DIMENSIONS
 from fulfillment_assets.store.settings_table import read_setting
-
-DIMENSIONS: Final = ("warehouse_block", "mode_of_shipment", "product_importance")
 
 
 @dataclass(frozen=True, slots=True)

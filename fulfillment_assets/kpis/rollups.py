@@ -12,14 +12,15 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from fulfillment_assets.delay_model.bands import LATE_SEVERITIES
 from fulfillment_assets.store.settings_table import read_setting, write_setting
 
-_KEY: Final = ("bucket", "warehouse_block", "mode_of_shipment", "product_importance")
+DIMENSIONS: Final = ("warehouse_block", "mode_of_shipment", "product_importance")
+"""What a segment of orders is told by."""
+
+_KEY: Final = ("bucket", *DIMENSIONS)
 _MEASURES: Final = ("orders", "probability_sum", "critical", "warning", "info", "gap")
 _COLUMNS: Final = ", ".join((*_KEY, *_MEASURES))
-
-_LATE_SEVERITIES: Final = "('critical', 'warning')"
-"""The severities of an order that is not expected on time."""
 
 HISTORY_STARTS_AT: Final = "history_starts_at"
 _COUNTED_SINCE: Final = (
@@ -45,7 +46,7 @@ def _totals(states: str) -> str:
            {count("severity = 'critical'")} AS critical,
            {count("severity = 'warning'")} AS warning,
            {count("severity = 'info'")} AS info,
-           {count(f"order_status = 'shipped' AND severity IN {_LATE_SEVERITIES}")} AS gap
+           {count(f"order_status = 'shipped' AND severity IN {LATE_SEVERITIES}")} AS gap
     FROM (SELECT *, date_trunc('hour', event_time, 'UTC') AS bucket FROM ({states}) s) states
     WHERE order_status IS DISTINCT FROM 'cancelled' AND bucket >= {_COUNTED_SINCE}
     GROUP BY {", ".join(_KEY)}
@@ -53,7 +54,7 @@ def _totals(states: str) -> str:
 
 
 def _side(prefix: str, weight: int) -> str:
-    names = (*_KEY[1:], "event_time", "order_status", "delay_probability", "severity")
+    names = (*DIMENSIONS, "event_time", "order_status", "delay_probability", "severity")
     columns = ", ".join(f"{prefix}_{name} AS {name}" for name in names)
     return f"SELECT {weight} AS weight, {columns} FROM order_changes"
 
@@ -68,11 +69,9 @@ ON CONFLICT ({", ".join(_KEY)}) DO UPDATE SET
     {", ".join(f"{name} = k.{name} + excluded.{name}" for name in _MEASURES)}
 """
 
-_LATEST: Final = """
+_LATEST: Final = f"""
 SELECT DISTINCT ON (order_id) 1 AS weight, event_time, order_status, delay_probability, severity,
-       features_json ->> 'warehouse_block' AS warehouse_block,
-       features_json ->> 'mode_of_shipment' AS mode_of_shipment,
-       features_json ->> 'product_importance' AS product_importance
+       {", ".join(f"features_json ->> '{name}' AS {name}" for name in DIMENSIONS)}
 FROM predictions
 ORDER BY order_id, event_time DESC, created_at DESC, id DESC
 """

@@ -208,6 +208,9 @@ FIELDS: Final[tuple[Field, ...]] = (
     ),
 )
 
+CLOSED_STATUSES: Final = ("delivered", "cancelled")
+"""Values of `order_status` after which an order can no longer be late, or no longer matters."""
+
 BY_NAME: Final[Mapping[str, Field]] = {field.name: field for field in FIELDS}
 FEATURES: Final[tuple[str, ...]] = tuple(field.name for field in FIELDS if field.feature)
 """The ten model features, in contract order."""

@@ -158,6 +158,11 @@ def register(
     return known, False
 
 
+def without_ending(filename: str) -> str:
+    """The name of a file without `.csv`, `.gz` or both: what its rejected rows are named by."""
+    return filename.removesuffix(".gz").removesuffix(".csv")
+
+
 def _insert(
     connection: Connection,
     *,
@@ -168,7 +173,7 @@ def _insert(
     claimed: Path,
 ) -> BatchJob:
     stem, dot, suffix = filename.partition(".")
-    base = filename.removesuffix(".gz").removesuffix(".csv")
+    base = without_ending(filename)
     job_id = connection.execute(
         sa.text(
             "INSERT INTO batch_jobs "

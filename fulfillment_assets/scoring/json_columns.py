@@ -30,7 +30,7 @@ def text(column: StringColumn) -> StringColumn:
     if pc.any(pc.match_substring_regex(column, _NEEDS_ESCAPE)).as_py():
         for char, escape in _ESCAPES:
             column = pc.replace_substring(column, char, escape)
-    return pc.coalesce(pc.binary_join_element_wise('"', column, '"', ""), _NULL)
+    return symbol(column)
 
 
 def symbol(column: StringColumn) -> StringColumn:

@@ -112,7 +112,7 @@ def finish(engine: Engine, settings: Settings, job_id: uuid.UUID) -> BatchResult
 
 def rejected_name(job: BatchJob) -> str:
     """Name of the file that lists the rejected rows of a job."""
-    return f"{job.archive_name.removesuffix('.gz').removesuffix('.csv')}.rejected.csv"
+    return f"{batch_jobs.without_ending(job.archive_name)}.rejected.csv"
 
 
 def apply_staged(

@@ -11,7 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from fulfillment_assets.delay_model.bands import SEVERITIES
+from fulfillment_assets.deviations.rules import OPEN_STATUSES, ORDER_KINDS
 from fulfillment_assets.deviations.severity import Thresholds
+from fulfillment_assets.orders.contract import CLOSED_STATUSES
+from fulfillment_assets.store.partitions import start_of
 
 LOWEST, HIGHEST = 0.001, 0.999
 
@@ -33,10 +36,8 @@ class Scope:
     @property
     def parameters(self) -> dict[str, object]:
         """The values of `condition`."""
-        midnight = dt.time(tzinfo=dt.UTC)
-        end = dt.datetime.combine(self.last + dt.timedelta(days=1), midnight)
-        first = dt.datetime.combine(self.first, midnight)
-        return {"first": first, "end": end, "job": self.batch_job_id}
+        end = start_of(self.last + dt.timedelta(days=1))
+        return {"first": start_of(self.first), "end": end, "job": self.batch_job_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def riskiest(connection: Connection, scope: Scope, *, limit: int = 10) -> list[R
         sa.text(
             "SELECT p.order_id, p.delay_probability, p.severity, p.features_json, p.reasons "
             f"FROM predictions p WHERE {scope.condition} "
-            "AND coalesce(p.order_status, '') NOT IN ('delivered', 'cancelled') "
+            f"AND coalesce(p.order_status, '') NOT IN {CLOSED_STATUSES} "
             "ORDER BY p.delay_probability DESC, p.order_id LIMIT :limit"
         ),
         scope.parameters | {"limit": limit},
@@ -107,7 +108,8 @@ def unbalanced_jobs(connection: Connection, scope: Scope) -> int:
         "FROM batch_jobs b "
         "LEFT JOIN (SELECT p.batch_job_id, count(*) AS n FROM predictions p "
         f"WHERE {scope.condition} GROUP BY 1) predicted ON predicted.batch_job_id = b.id "
-        "LEFT JOIN (SELECT batch_job_id, count(*) AS n FROM rejected_records GROUP BY 1) refused "
+        "LEFT JOIN (SELECT batch_job_id, count(*) AS n FROM rejected_records "
+        "WHERE CAST(:job AS uuid) IS NULL OR batch_job_id = :job GROUP BY 1) refused "
         "ON refused.batch_job_id = b.id "
         "WHERE b.status = 'completed' AND b.created_at >= :first AND b.created_at < :end "
         "AND (CAST(:job AS uuid) IS NULL OR b.id = :job) "
@@ -120,8 +122,7 @@ def orphan_deviations(connection: Connection, scope: Scope) -> int:
     """Open order deviations that a scope should hold, without their prediction or order."""
     return _count(
         connection,
-        "FROM deviations d WHERE d.status IN ('pending', 'agent_triggered') "
-        "AND d.kind IN ('delay_risk', 'fulfillment_gap') "
+        f"FROM deviations d WHERE d.status IN {OPEN_STATUSES} AND d.kind IN {ORDER_KINDS} "
         "AND d.updated_at >= :first AND (CAST(:job AS uuid) IS NULL OR d.batch_job_id = :job) "
         "AND (NOT EXISTS (SELECT FROM predictions p WHERE p.id = d.prediction_id) "
         "OR NOT EXISTS (SELECT FROM orders o WHERE o.order_id = d.order_id))",

@@ -22,8 +22,9 @@ from fulfillment_assets.kpis import rollups
 from fulfillment_assets.orders.contract import FIELDS, Kind
 from fulfillment_assets.orders.schema import ORDER_SCHEMA
 from fulfillment_assets.scoring import staging
-from fulfillment_assets.scoring.rows import ScoredOrders, staged_rows, verdict_rows
+from fulfillment_assets.scoring.rows import ScoredOrders, score_known, staged_rows, verdict_rows
 from fulfillment_assets.store.copy import copy_into, encode
+from fulfillment_assets.store.partitions import start_of
 
 _LOCK: Final = 0x72657363
 """Advisory lock, with the day: two runs of one day follow one another."""
@@ -71,7 +72,7 @@ class RescoreResult:
 
 def rescore_day(engine: Engine, scorer: DelayScorer, day: dt.date) -> RescoreResult:
     """Score every prediction made on the UTC day `day` again; a second call changes nothing."""
-    bounds = {"day": _midnight(day), "next_day": _midnight(day + dt.timedelta(days=1))}
+    bounds = {"day": start_of(day), "next_day": start_of(day + dt.timedelta(days=1))}
     lock = {"key": _LOCK, "day": day.toordinal()}
     predictions = 0
     with engine.begin() as connection:
@@ -91,10 +92,6 @@ def rescore_day(engine: Engine, scorer: DelayScorer, day: dt.date) -> RescoreRes
     return RescoreResult(day, predictions, scorer.version)
 
 
-def _midnight(day: dt.date) -> dt.datetime:
-    return dt.datetime.combine(day, dt.time(), dt.UTC)
-
-
 def _chunks(connection: Connection, bounds: dict[str, dt.datetime]) -> Iterator[Sequence[Row[Any]]]:
     result = connection.execute(sa.text(_READ), bounds, execution_options={"yield_per": CHUNK_ROWS})
     yield from result.partitions()
@@ -103,14 +100,10 @@ def _chunks(connection: Connection, bounds: dict[str, dt.datetime]) -> Iterator[
 def _score(rows: Sequence[Row[Any]], scorer: DelayScorer, thresholds: Thresholds) -> ScoredOrders:
     columns = {name: [row._mapping[name] for row in rows] for name in rows[0]._fields}
     orders = pa.table({name: columns[name] for name in ORDER_SCHEMA.names}, schema=ORDER_SCHEMA)
-    scores = scorer.score(orders)
-    return ScoredOrders(
-        orders=orders,
+    return score_known(
+        orders,
+        scorer,
+        thresholds,
         prediction_id=pa.array([prediction_id.hex for prediction_id in columns["id"]]),
         event_time=pa.array(columns["event_time"], pa.timestamp("us", "UTC")),
-        probability=scores.probability,
-        severity=thresholds.classify(scores.probability),
-        reasons=scores.reasons,
-        thresholds=thresholds,
-        model_version=scorer.version,
     )

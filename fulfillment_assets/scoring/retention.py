@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 from fulfillment_assets.deviations import rules
 from fulfillment_assets.kpis import rollups
 from fulfillment_assets.scoring import rejected
-from fulfillment_assets.store.partitions import drop_partitions_before, utc_today
+from fulfillment_assets.store.partitions import drop_partitions_before, start_of, utc_today
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def apply_retention(engine: Engine, days: int, *, today: dt.date | None = None) 
     a rebuild could not find. Idempotent.
     """
     first_kept = (today or utc_today()) - dt.timedelta(days=days)
-    moment = dt.datetime.combine(first_kept, dt.time(), dt.UTC)
+    moment = start_of(first_kept)
     with engine.begin() as connection:
         rollups.forget_before(connection, moment)
         rules.forget_events_before(connection, moment)

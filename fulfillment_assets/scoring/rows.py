@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from fulfillment_assets.delay_model.reasons import Reasons
 from fulfillment_assets.delay_model.scorer import DelayScorer
 from fulfillment_assets.deviations.severity import Thresholds, severity_names
-from fulfillment_assets.orders.contract import BY_NAME, FEATURES, FIELDS, Kind
+from fulfillment_assets.orders.contract import BY_NAME, CLOSED_STATUSES, FEATURES, FIELDS, Kind
 from fulfillment_assets.scoring import json_columns
 from fulfillment_assets.scoring.identifiers import uuid7_column
 from fulfillment_assets.scoring.json_columns import StringColumn
@@ -23,7 +23,6 @@ from fulfillment_assets.scoring.json_columns import StringColumn
 Source = Literal["batch", "streaming", "api"]
 
 _LIFECYCLE: Final = ("order_date", "ship_date", "delivery_date")
-_CLOSED: Final = ("delivered", "cancelled")
 _INSTANT: Final = pa.timestamp("us", "UTC")
 
 
@@ -62,12 +61,30 @@ class ScoredOrders:
 def score_orders(
     orders: pa.Table, scorer: DelayScorer, thresholds: Thresholds, arrival: Arrival
 ) -> ScoredOrders:
-    """Score valid orders (`ORDER_SCHEMA`), one or many: the only place where that happens."""
+    """Score valid orders (`ORDER_SCHEMA`), one or many, that have just arrived."""
+    return score_known(
+        orders,
+        scorer,
+        thresholds,
+        prediction_id=uuid7_column(orders.num_rows),
+        event_time=event_times(orders, arrival.received_at),
+    )
+
+
+def score_known(
+    orders: pa.Table,
+    scorer: DelayScorer,
+    thresholds: Thresholds,
+    *,
+    prediction_id: pa.Array,
+    event_time: pa.Array,
+) -> ScoredOrders:
+    """Score orders that have their ids and times: the only place where orders are scored."""
     scores = scorer.score(orders)
     return ScoredOrders(
         orders=orders,
-        prediction_id=uuid7_column(orders.num_rows),
-        event_time=event_times(orders, arrival.received_at),
+        prediction_id=prediction_id,
+        event_time=event_time,
         probability=scores.probability,
         severity=thresholds.classify(scores.probability),
         reasons=scores.reasons,
@@ -156,7 +173,7 @@ def _contexts(scored: ScoredOrders) -> pa.Array:
     """The full context, as JSON, of the orders that may deviate; null for the others."""
     grave = np.flatnonzero(scored.severity >= scored.thresholds.deviation_code)
     open_order = pc.invert(
-        pc.is_in(scored.orders["order_status"].take(grave), pa.array(_CLOSED))
+        pc.is_in(scored.orders["order_status"].take(grave), pa.array(CLOSED_STATUSES))
     ).to_numpy(zero_copy_only=False)
     rows = grave[open_order]
     orders = scored.orders.take(rows)

@@ -27,6 +27,11 @@ def utc_today() -> dt.date:
     return dt.datetime.now(dt.UTC).date()
 
 
+def start_of(day: dt.date) -> dt.datetime:
+    """The first moment of a UTC day."""
+    return dt.datetime.combine(day, dt.time(), dt.UTC)
+
+
 def ensure_partition(connection: Connection, day: dt.date) -> str:
     """Create the partition of `day` unless it exists; return its name.
 

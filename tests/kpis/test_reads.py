@@ -5,7 +5,8 @@ import datetime as dt
 import pytest
 from sqlalchemy.engine import Engine
 
-from fulfillment_assets.kpis.reads import DIMENSIONS, Kpis, read_kpis
+from fulfillment_assets.kpis.reads import Kpis, read_kpis
+from fulfillment_assets.kpis.rollups import DIMENSIONS
 from fulfillment_assets.store.settings_table import write_setting
 from tests.kpis.examples import DAY, HOUR, NOW, Event, commit
 

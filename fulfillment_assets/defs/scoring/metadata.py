@@ -41,7 +41,8 @@ def of_predictions(connection: "Connection", scored: Scored) -> dict[str, Any]:
 
 def of_rollups(connection: "Connection", scored: Scored) -> dict[str, Any]:
     """The KPIs overall and by warehouse block, over the rolling window."""
-    from fulfillment_assets.kpis.reads import DIMENSIONS, read_kpis
+    from fulfillment_assets.kpis.reads import read_kpis
+    from fulfillment_assets.kpis.rollups import DIMENSIONS
 
     overall = read_kpis(connection)[0]
     return {
