@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format bench lock clean
+.PHONY: help setup demo up test lint format bench notebook lock clean
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -11,7 +11,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv/ with the locked dependencies
 
@@ -42,9 +42,15 @@ format: $(READY) ## Mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Measure the batch path on this machine
+bench: $(READY) ## Measure the batch path and the model on this machine
 	$(BIN)/fulfillment bench batch --rows 100000
 	$(BIN)/fulfillment bench batch --rows 1000000 --repeats 1
+	$(BIN)/fulfillment bench model
+
+notebook: $(READY) ## Execute the notebook and the model card's tables anew: DATA=file of outcomes
+	@test -f "$(DATA)" || { echo "Say which file: make notebook DATA=orders-with-outcomes.csv"; exit 1; }
+	FULFILLMENT_TRAINING_FILE=$(DATA) $(BIN)/python notebooks/execute.py
+	$(BIN)/python -m fulfillment_assets.documentation --data $(DATA)
 
 lock: ## Resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,9 +39,30 @@ def startup(as_json: Json = False) -> None:
     _print(times, as_json=as_json)
 
 
-def _print(times: dict[str, float], *, as_json: bool) -> None:
+@app.command()
+def model(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Real orders with known outcomes (Kaggle format); unset: simulated orders.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Time the model: one order against bare LightGBM, a batch, training and the search."""
+    from benchmarks.model import run
+
+    with notes.status("measuring ..."):
+        times = asdict(run(data))
+    _print(times, as_json=as_json)
+
+
+def _print(times: Mapping[str, float | None], *, as_json: bool) -> None:
     if as_json:
-        print_json(times)
+        print_json(dict(times))
         return
     for name, value in times.items():
-        results.print(f"{name:>22}  {value:,}")
+        shown = "not measured" if value is None else f"{value:,}"
+        results.print(f"{name:>22}  {shown}")

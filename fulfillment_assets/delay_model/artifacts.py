@@ -26,6 +26,8 @@ from fulfillment_assets.orders.contract import FEATURES
 CLASSIFIER_FILE: Final = "delay_classifier.joblib"
 PREPROCESSOR_FILE: Final = "preprocessor.joblib"
 METADATA_FILE: Final = "model_metadata.json"
+FILES: Final = (CLASSIFIER_FILE, PREPROCESSOR_FILE, METADATA_FILE)
+"""The metadata last: they vouch for the others."""
 
 LIBRARIES: Final = ("joblib", "lightgbm", "numpy", "pandas", "scikit-learn")
 """Libraries whose version can change what a stored model is or says."""
@@ -72,9 +74,32 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def write_artifacts(
-    models_dir: Path, pickles: Mapping[str, bytes], metadata: ModelMetadata
-) -> None:
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """The bytes of a model's three files, wherever they are kept.
+
+    Attributes:
+        origin: the folder, or what else they were read from; for error messages.
+        contents: file name -> bytes.
+    """
+
+    origin: str
+    contents: Mapping[str, bytes]
+
+    def __getitem__(self, name: str) -> bytes:
+        try:
+            return self.contents[name]
+        except KeyError:
+            raise ArtifactError(
+                f"There is no model: {self.where(name)} is missing. {_REMEDY}"
+            ) from None
+
+    def where(self, name: str) -> str:
+        """A file's full name, for error messages."""
+        return f"{self.origin}/{name}"
+
+
+def write_files(models_dir: Path, files: ModelFiles) -> None:
     """Replace the model of a folder, the metadata last.
 
     All files are written beside the old ones before the first is replaced, so that a full disk
@@ -83,69 +108,72 @@ def write_artifacts(
 
     Args:
         models_dir: created if missing.
-        pickles: file name -> bytes.
-        metadata: with the digests of `pickles`.
+        files: the model.
     """
-    contents = {**pickles, METADATA_FILE: metadata.model_dump_json(indent=2).encode() + b"\n"}
     models_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=models_dir, prefix=".new-") as staging:
-        for name, content in contents.items():
+        for name in FILES:
             with Path(staging, name).open("wb") as file:
-                file.write(content)
+                file.write(files[name])
                 file.flush()
                 os.fsync(file.fileno())
-        for name in contents:
+        for name in FILES:
             Path(staging, name).replace(models_dir / name)
 
 
-def read_artifacts(models_dir: Path) -> Artifacts:
-    """Read the model of a folder, verifying each file before it is unpickled.
+def read_files(models_dir: Path) -> ModelFiles:
+    """Read the model of a folder; nothing is verified or opened yet.
+
+    Raises:
+        ArtifactError: a file cannot be read. One that is missing is told when it is asked for.
+    """
+    paths = (models_dir / name for name in FILES)
+    return ModelFiles(str(models_dir), {p.name: _read(p) for p in paths if p.exists()})
+
+
+def open_artifacts(files: ModelFiles) -> Artifacts:
+    """Unpickle a model, verifying each file before.
 
     Warns `LibraryDriftWarning` when it was trained with other library versions.
 
     Raises:
         ArtifactError: a file is missing, altered, unreadable or made for other code.
     """
-    metadata, pickles = _read_all(models_dir)
+    metadata = verify_artifacts(files)
     _warn_of_drift(metadata)
     return Artifacts(
-        classifier=_unpickle(CLASSIFIER_FILE, pickles, metadata),
-        preprocessor=_unpickle(PREPROCESSOR_FILE, pickles, metadata),
+        classifier=_unpickle(CLASSIFIER_FILE, files, metadata),
+        preprocessor=_unpickle(PREPROCESSOR_FILE, files, metadata),
         metadata=metadata,
     )
 
 
-def verify_artifacts(models_dir: Path) -> ModelMetadata:
-    """Check that a folder's files are the model that its metadata describe; open none of them.
+def verify_artifacts(files: ModelFiles) -> ModelMetadata:
+    """Check that files are the model that their metadata describe; open none of them.
 
     Raises:
         ArtifactError: a file is missing, altered, unreadable or made for other code.
     """
-    return _read_all(models_dir)[0]
+    metadata = read_metadata(files)
+    for name in (CLASSIFIER_FILE, PREPROCESSOR_FILE):
+        _verify(name, files, metadata)
+    return metadata
 
 
-def _read_all(models_dir: Path) -> tuple[ModelMetadata, dict[str, bytes]]:
-    metadata = read_metadata(models_dir)
-    return metadata, {
-        name: _read_verified(models_dir / name, metadata)
-        for name in (CLASSIFIER_FILE, PREPROCESSOR_FILE)
-    }
-
-
-def read_metadata(models_dir: Path) -> ModelMetadata:
-    """Read what is said of a folder's model, without opening the model.
+def read_metadata(files: ModelFiles) -> ModelMetadata:
+    """Read what is said of a model, without opening the model.
 
     Raises:
         ArtifactError: the file is missing, unreadable or made for other code.
     """
-    path = models_dir / METADATA_FILE
+    content, where = files[METADATA_FILE], files.where(METADATA_FILE)
     try:
-        metadata = ModelMetadata.model_validate_json(_read(path))
+        metadata = ModelMetadata.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ArtifactError(
-            f"{path} does not describe a model of this version: {where}: {first['msg']}. {_REMEDY}"
+            f"{where} does not describe a model of this version: {field}: {first['msg']}. {_REMEDY}"
         ) from error
     if metadata.features != FEATURES:
         raise ArtifactError(
@@ -158,21 +186,17 @@ def read_metadata(models_dir: Path) -> ModelMetadata:
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
-        raise ArtifactError(f"There is no model: {path} is missing. {_REMEDY}") from None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _read_verified(path: Path, metadata: ModelMetadata) -> bytes:
-    content = _read(path)
-    expected, found = metadata.artifacts.get(path.name), sha256(content)
+def _verify(name: str, files: ModelFiles, metadata: ModelMetadata) -> None:
+    expected, found = metadata.artifacts.get(name), sha256(files[name])
     if found != expected:
         raise ArtifactError(
-            f"{path} is not the file that {METADATA_FILE} describes: its sha256 is {found}, "
-            f"expected {expected}. It was not opened. {_REMEDY}"
+            f"{files.where(name)} is not the file that {METADATA_FILE} describes: its sha256 is "
+            f"{found}, expected {expected}. It was not opened. {_REMEDY}"
         )
-    return content
 
 
 def _warn_of_drift(metadata: ModelMetadata) -> None:
@@ -190,11 +214,11 @@ def _warn_of_drift(metadata: ModelMetadata) -> None:
         )
 
 
-def _unpickle(name: str, pickles: Mapping[str, bytes], metadata: ModelMetadata) -> Any:
+def _unpickle(name: str, files: ModelFiles, metadata: ModelMetadata) -> Any:
     import joblib
 
     try:
-        return joblib.load(io.BytesIO(pickles[name]))
+        return joblib.load(io.BytesIO(files[name]))
     except Exception as error:  # an incompatible pickle may raise anything
         trained_with = ", ".join(f"{lib} {v}" for lib, v in metadata.library_versions.items())
         raise ArtifactError(

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fulfillment_assets.delay_model.artifacts import read_artifacts
+from fulfillment_assets.delay_model.artifacts import ModelFiles, open_artifacts, read_files
 from fulfillment_assets.delay_model.calibration import isotonic_map, stated, stated_one
 from fulfillment_assets.delay_model.errors import ArtifactError
 from fulfillment_assets.delay_model.features import encoder_of
@@ -102,13 +102,18 @@ class DelayScorer:
 
     @classmethod
     def load(cls, models_dir: Path) -> Self:
-        """Load the model of a folder and hold it against its golden rows.
+        """Load the model of a folder; see `open`."""
+        return cls.open(read_files(models_dir))
+
+    @classmethod
+    def open(cls, files: ModelFiles) -> Self:
+        """Open a model and hold it against its golden rows.
 
         Raises:
             ArtifactError: a file is missing, altered, unreadable or made for other code, or the
                 model no longer scores as it did when it was trained.
         """
-        artifacts = read_artifacts(models_dir)
+        artifacts = open_artifacts(files)
         scorer = cls(artifacts.classifier, artifacts.preprocessor, artifacts.metadata)
         scorer._check_golden_rows()
         return scorer

@@ -4,10 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from fulfillment_assets.delay_model.artifacts import Artifacts, read_artifacts
+from fulfillment_assets.delay_model.artifacts import Artifacts, open_artifacts, read_files
 from fulfillment_assets.delay_model.scorer import DelayScorer
-from fulfillment_assets.delay_model.training import TrainedModel, save, train
-from fulfillment_assets.delay_model.training_data import TrainingData, simulated_training_data
+from fulfillment_assets.delay_model.training.candidates import (
+    SEARCH_SPACE,
+    Candidate,
+    CandidateResult,
+    compare_candidates,
+)
+from fulfillment_assets.delay_model.training.data import TrainingData, simulated_training_data
+from fulfillment_assets.delay_model.training.fit import TrainedModel, save, train
 from fulfillment_assets.settings import PROJECT_ROOT
 
 MODELS = PROJECT_ROOT / "models"
@@ -22,7 +28,7 @@ def scorer() -> DelayScorer:
 @pytest.fixture(scope="session")
 def artifacts() -> Artifacts:
     """The committed model as scikit-learn objects."""
-    return read_artifacts(MODELS)
+    return open_artifacts(read_files(MODELS))
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +39,20 @@ def simulated() -> TrainingData:
 @pytest.fixture(scope="session")
 def trained(simulated: TrainingData) -> TrainedModel:
     return train(simulated, repeats=1)
+
+
+@pytest.fixture(scope="session")
+def small_space() -> tuple[Candidate, ...]:
+    """One baseline, and the simplest candidates that can be served."""
+    return SEARCH_SPACE[:4]
+
+
+@pytest.fixture(scope="session")
+def compared(
+    simulated: TrainingData, small_space: tuple[Candidate, ...]
+) -> tuple[CandidateResult, ...]:
+    """What a search on the simulated orders found."""
+    return compare_candidates(simulated, small_space)
 
 
 @pytest.fixture

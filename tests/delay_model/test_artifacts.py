@@ -11,13 +11,14 @@ from fulfillment_assets.delay_model.artifacts import (
     CLASSIFIER_FILE,
     METADATA_FILE,
     PREPROCESSOR_FILE,
-    read_artifacts,
+    open_artifacts,
+    read_files,
     sha256,
 )
 from fulfillment_assets.delay_model.errors import ArtifactError, LibraryDriftWarning
 from fulfillment_assets.delay_model.scorer import DelayScorer
-from fulfillment_assets.delay_model.training import TrainedModel, save, train
-from fulfillment_assets.delay_model.training_data import simulated_training_data
+from fulfillment_assets.delay_model.training.data import simulated_training_data
+from fulfillment_assets.delay_model.training.fit import TrainedModel, save, train
 from fulfillment_assets.settings import PROJECT_ROOT
 
 FILES = (CLASSIFIER_FILE, PREPROCESSOR_FILE, METADATA_FILE)
@@ -113,7 +114,7 @@ def test_other_features_than_the_contracts_are_refused(stored: Path) -> None:
     [
         ("", "the file: Invalid JSON"),
         ("{}", "format: Field required"),
-        ('{"format": 2}', "format: Input should be 1"),
+        ('{"format": 1}', "format: Input should be 2"),
     ],
 )
 def test_metadata_of_another_layout_are_refused(stored: Path, content: str, complaint: str) -> None:
@@ -132,7 +133,7 @@ def test_saving_replaces_the_model_that_was_there(trained: TrainedModel, tmp_pat
     for name in FILES:
         (tmp_path / name).write_text("old")
     metadata = save(trained, tmp_path)
-    assert read_artifacts(tmp_path).metadata == metadata
+    assert open_artifacts(read_files(tmp_path)).metadata == metadata
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
 
 

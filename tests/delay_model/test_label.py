@@ -1,7 +1,7 @@
 import numpy as np
 
 from fulfillment_assets.delay_model import label
-from fulfillment_assets.delay_model.training_data import TrainingData
+from fulfillment_assets.delay_model.training.data import TrainingData
 
 
 def test_one_means_late() -> None:

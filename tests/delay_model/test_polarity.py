@@ -6,8 +6,8 @@ import numpy as np
 from fulfillment_assets.delay_model.polarity import SURELY_LATE, check_label_polarity
 from fulfillment_assets.delay_model.reference_orders import surely_late_orders
 from fulfillment_assets.delay_model.scorer import DelayScorer
-from fulfillment_assets.delay_model.training import save, train
-from fulfillment_assets.delay_model.training_data import TrainingData
+from fulfillment_assets.delay_model.training.data import TrainingData
+from fulfillment_assets.delay_model.training.fit import save, train
 from fulfillment_assets.orders.contract import BY_NAME
 
 

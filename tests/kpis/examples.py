@@ -121,7 +121,7 @@ def with_probabilities(
             np.full((len(events), MOST), NO_FEATURE, np.int8), np.zeros((len(events), MOST))
         ),
         thresholds=thresholds,
-        model_version="chosen-by-the-test",
+        model=committed_scorer().metadata,
     )
 
 

@@ -75,15 +75,20 @@ def load_training_data(path: Path | None, *, seed: int = 17) -> TrainingData:
 def simulated_training_data(*, rows: int, seed: int) -> TrainingData:
     """Simulated orders with their outcomes; equal arguments give equal data."""
     features, late = training_frame(rows, seed)
-    digest = hashlib.sha256(late.tobytes())
-    for name in FEATURES:
-        digest.update("\n".join(map(str, features[name].to_pylist())).encode())
     source = TrainingSource(
         kind="simulator",
         name=f"{rows} simulated orders, seed {seed}",
-        sha256=digest.hexdigest(),
+        sha256=content_sha256(features, late),
     )
     return TrainingData(features, late, source)
+
+
+def content_sha256(features: pa.Table, late: label.Labels) -> str:
+    """Hex digest of orders and labels that are in no file; types and row order count."""
+    digest = hashlib.sha256(late.tobytes())
+    for name in FEATURES:
+        digest.update("\n".join(map(str, features[name].to_pylist())).encode())
+    return digest.hexdigest()
 
 
 def read_training_file(path: Path) -> TrainingData:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from fulfillment_assets.delay_model.errors import TrainingDataError
-from fulfillment_assets.delay_model.training_data import (
+from fulfillment_assets.delay_model.training.data import (
     SIMULATED_ROWS,
     load_training_data,
     read_training_file,
