@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
-from fulfillment_assets.delay_model.artifacts import verify_artifacts
-from fulfillment_assets.delay_model.errors import ArtifactError
+from fulfillment_assets.delay_model.artifacts import read_files, verify_artifacts
+from fulfillment_assets.delay_model.errors import DelayModelError
+from fulfillment_assets.delay_model.registry.champion import champion_version
+from fulfillment_assets.delay_model.registry.versions import read_version
 from fulfillment_assets.settings import Settings
 from fulfillment_assets.store.migrate import head
 
@@ -43,6 +45,14 @@ class Readiness(BaseModel):
     components: list[Component]
 
 
+_UNKNOWN_MODEL: Final = Component(
+    name="model",
+    healthy=False,
+    detail="unknown: the database tells which model scores",
+    latency_ms=0.0,
+)
+
+
 @router.get("/live")
 def live() -> Alive:
     """Answer as long as the process runs."""
@@ -52,7 +62,12 @@ def live() -> Alive:
 @router.get("/ready", responses={503: {"model": Readiness, "description": "Something is down."}})
 def ready(request: Request, response: Response) -> Readiness:
     """Check the database with its schema, and the model; 503 if one of them is missing."""
-    components = [_database(request.app.state.engine), _model(request.app.state.settings)]
+    engine: Engine = request.app.state.engine
+    database = _database(engine)
+    components = [
+        database,
+        _model(engine, request.app.state.settings) if database.healthy else _UNKNOWN_MODEL,
+    ]
     healthy = all(component.healthy for component in components)
     if not healthy:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
@@ -75,12 +90,22 @@ def _database(engine: Engine) -> Component:
     return Component(name="database", healthy=healthy, detail=detail, latency_ms=_since(started))
 
 
-def _model(settings: Settings) -> Component:
+def _model(engine: Engine, settings: Settings) -> Component:
+    """The champion; in a database without one, the model that will be the first."""
     started = time.perf_counter()
     try:
-        healthy, detail = True, verify_artifacts(settings.models_dir).version
-    except ArtifactError as error:
+        with engine.connect() as connection:
+            version = champion_version(connection)
+            files = (
+                read_files(settings.models_dir)
+                if version is None
+                else read_version(connection, version)
+            )
+        healthy, detail = True, verify_artifacts(files).version
+    except DelayModelError as error:
         healthy, detail = False, str(error)
+    except SQLAlchemyError:
+        healthy, detail = False, _UNKNOWN_MODEL.detail
     return Component(name="model", healthy=healthy, detail=detail, latency_ms=_since(started))
 
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from fulfillment_assets.cli import bench, database, kpis, model, orders, platform
+from fulfillment_assets.cli import bench, database, kpis, model, orders, platform, train
 from fulfillment_assets.cli.text import complain
 from fulfillment_assets.delay_model.errors import DelayModelError
 from fulfillment_assets.local.errors import LocalServiceError
@@ -23,7 +23,8 @@ app.command()(platform.up)
 app.command()(platform.demo)
 app.command()(orders.score)
 app.command()(orders.simulate)
-app.command()(model.train)
+app.command()(train.train)
+app.add_typer(model.app, name="model")
 app.add_typer(database.app, name="db")
 app.add_typer(kpis.app, name="kpis")
 app.add_typer(bench.app, name="bench")

@@ -32,12 +32,12 @@ class Platform(dg.ConfigurableResource[Any]):
 
     @cached_property
     def scorer(self) -> "DelayScorer":
-        """The current delay model."""
+        """The champion; a run keeps the one that it started with."""
         from fulfillment_assets.delay_model.errors import DelayModelError
-        from fulfillment_assets.delay_model.scorer import DelayScorer
+        from fulfillment_assets.delay_model.registry.champion import Champion
 
         try:
-            return DelayScorer.load(self.settings.models_dir)
+            return Champion(self.engine, self.settings.models_dir).scorer()
         except DelayModelError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
 

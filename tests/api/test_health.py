@@ -16,12 +16,17 @@ from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
 from fulfillment_api.app import create_app
-from fulfillment_assets.delay_model.artifacts import METADATA_FILE, read_metadata
-from fulfillment_assets.settings import PROJECT_ROOT, Settings
+from fulfillment_assets.delay_model.artifacts import METADATA_FILE, read_files, read_metadata
+from fulfillment_assets.delay_model.registry.champion import ensure_champion
+from fulfillment_assets.delay_model.registry.promotion import promote, rollback
+from fulfillment_assets.delay_model.registry.versions import register
+from fulfillment_assets.settings import Settings
 from fulfillment_assets.store import migrate
 from fulfillment_assets.store.connection import create_engine
+from tests.scoring.fixtures import MODELS, second_models_dir
 
-MODELS = PROJECT_ROOT / "models"
+__all__ = ["second_models_dir"]
+
 PREFIXES = ["", "/api/v1"]
 
 Client = Callable[..., TestClient]
@@ -44,12 +49,17 @@ def components(response: Response) -> dict[str, dict[str, Any]]:
 
 
 def detail_of(response: Response, broken: str) -> str:
-    """What is said of the one component that is broken."""
+    """What is said of the component that is broken; without a database, none knows the model."""
     assert response.status_code == 503
     assert response.json()["status"] == "not ready"
-    unhealthy = [name for name, found in components(response).items() if not found["healthy"]]
-    assert unhealthy == [broken]
-    return str(components(response)[broken]["detail"])
+    found = components(response)
+    unhealthy = [name for name, component in found.items() if not component["healthy"]]
+    if broken == "database":
+        assert found["model"]["detail"] == "unknown: the database tells which model scores"
+        assert unhealthy == ["database", "model"]
+    else:
+        assert unhealthy == [broken]
+    return str(found[broken]["detail"])
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -68,7 +78,7 @@ def test_it_is_ready_with_a_migrated_database_and_the_model(
         assert response.json()["status"] == "ready"
         found = components(response)
         assert found["database"]["detail"] == f"schema at revision {migrate.head()}"
-        assert found["model"]["detail"] == read_metadata(MODELS).version
+        assert found["model"]["detail"] == read_metadata(read_files(MODELS)).version
         assert all(component["latency_ms"] >= 0 for component in found.values())
 
 
@@ -128,6 +138,51 @@ def test_it_is_ready_again_once_the_database_is(client: Client, database_url: st
         connection.execute(sa.text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
     admin.dispose()
     assert api.get("/health/ready").status_code == 200
+
+
+def test_it_tells_the_champion_of_the_moment(
+    client: Client, database_url: str, second_models_dir: Path
+) -> None:
+    api, engine = client(database_url), create_engine(database_url)
+
+    def told() -> str:
+        response = api.get("/health/ready")
+        assert response.status_code == 200
+        return str(components(response)["model"]["detail"])
+
+    first = told()
+    assert ensure_champion(engine, MODELS) == first
+    with engine.begin() as connection:
+        second = register(connection, read_files(second_models_dir)).version
+    assert told() == first
+    promote(engine, second, MODELS, force=True, reason="a test")
+    assert told() == second
+    rollback(engine)
+    assert told() == first
+    engine.dispose()
+
+
+def test_with_a_champion_the_folder_is_not_needed(
+    client: Client, database_url: str, tmp_path: Path
+) -> None:
+    engine = create_engine(database_url)
+    version = ensure_champion(engine, MODELS)
+    api = client(database_url, tmp_path)
+    found = components(api.get("/health/ready"))
+    assert (found["model"]["healthy"], found["model"]["detail"]) == (True, version)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE model_artifacts SET content = content || 'x'"))
+    engine.dispose()
+    detail = detail_of(api.get("/health/ready"), "model")
+    assert f"model_artifacts/{version}/" in detail
+
+
+def test_asking_changes_nothing(client: Client, database_url: str) -> None:
+    api, engine = client(database_url), create_engine(database_url)
+    api.get("/health/ready")
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM model_versions")) == 0
+    engine.dispose()
 
 
 def test_a_missing_model_is_not_ready(client: Client, database_url: str, tmp_path: Path) -> None:

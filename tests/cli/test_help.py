@@ -33,6 +33,14 @@ def test_the_commands_are_these() -> None:
         "score",
         "simulate",
         "train",
+        "model",
+        "model list",
+        "model show",
+        "model promote",
+        "model rollback",
+        "model register",
+        "model export",
+        "model holdout",
         "db",
         "db start",
         "db stop",
@@ -42,6 +50,7 @@ def test_the_commands_are_these() -> None:
         "kpis rebuild",
         "bench",
         "bench batch",
+        "bench model",
         "bench startup",
     }
 

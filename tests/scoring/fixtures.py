@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from fulfillment_assets.delay_model.scorer import DelayScorer
-from fulfillment_assets.delay_model.training import save, train
-from fulfillment_assets.delay_model.training_data import simulated_training_data
+from fulfillment_assets.delay_model.training.data import simulated_training_data
+from fulfillment_assets.delay_model.training.fit import save, train
 from fulfillment_assets.local.postgres import EmbeddedPostgres
 from fulfillment_assets.settings import PROJECT_ROOT, Settings
 from fulfillment_assets.store.connection import DAGSTER_SCHEMA, create_engine, dagster_storage_url

@@ -11,7 +11,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from fulfillment_assets.delay_model.registry import register_version
+from fulfillment_assets.delay_model.artifacts import read_files
+from fulfillment_assets.delay_model.registry.champion import first_champion
+from fulfillment_assets.delay_model.registry.holdout import freeze
+from fulfillment_assets.delay_model.training.data import simulated_training_data
+from fulfillment_assets.monitoring.drift import measure_drift
+from fulfillment_assets.monitoring.outcomes import learn_outcomes
+from fulfillment_assets.monitoring.quality import measure_quality
 from fulfillment_assets.orders.simulator import SimulationPlan, write_csv
 from fulfillment_assets.scoring.drop_folder import claim
 from fulfillment_assets.scoring.pipeline import score_file
@@ -26,12 +32,19 @@ TABLES = {
     "agent_responses",
     "alembic_version",
     "batch_jobs",
+    "data_drift",
     "deviations",
     "knowledge_documents",
     "kpi_rollups",
+    "model_artifacts",
+    "model_champion",
+    "model_decisions",
+    "model_holdouts",
+    "model_quality",
     "model_versions",
     "orders",
     "outbox",
+    "outcomes",
     "predictions",
     "rejected_records",
     "settings",
@@ -96,10 +109,14 @@ def fill(engine: Engine, directory: Path) -> None:
     settings = Settings(data_dir=directory)
     orders = directory / "orders.csv"
     write_csv(SimulationPlan(300, seed=4, start=dt.date(2024, 3, 1), fault_share=0.1), orders)
-    scorer = committed_scorer()
-    score_file(engine, settings, scorer, claim(engine, settings, orders).job.id, run_id="r")
+    scorer, job = committed_scorer(), claim(engine, settings, orders).job
+    first_champion(engine, read_files(settings.models_dir))
+    score_file(engine, settings, scorer, job.id, run_id="r")
+    assert learn_outcomes(engine, job.day).new > 0
+    measure_quality(engine, job.day, scorer.metadata)
+    measure_drift(engine, job.day, scorer.metadata)
     with engine.begin() as connection:
-        register_version(connection, scorer.metadata)
+        freeze(connection, simulated_training_data(rows=2_000, seed=1))
         write_setting(connection, "kpi_window_days", 7, changed_by="test")
         connection.execute(sa.text(INSERTS))
     for table in TABLES:
@@ -153,6 +170,28 @@ def test_an_upgrade_of_an_upgraded_database_keeps_everything(
         assert read_setting(connection, "kpi_window_days") == 7
         assert connection.scalar(sa.text("SELECT next_offset FROM stream_offsets")) == 1
     assert revision(engine) == migrate.head()
+
+
+def test_models_that_were_known_before_their_files_were_kept_stay_known(
+    empty_engine: Engine, empty_database_url: str
+) -> None:
+    migrate.upgrade(empty_database_url, "0001")
+    with empty_engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO model_versions (version, artifact_sha256, metrics, training_data) "
+                "VALUES ('old', 'h', '{}', '{\"kind\": \"file\"}')"
+            )
+        )
+    migrate.upgrade(empty_database_url)
+    with empty_engine.connect() as connection:
+        known = connection.execute(sa.text("SELECT * FROM model_versions")).one()
+        assert (known.version, known.training_data) == ("old", {"kind": "file"})
+        assert known.last_trained_at is not None
+        assert connection.scalar(sa.text("SELECT count(*) FROM model_artifacts")) == 0
+    migrate.downgrade(empty_database_url, "0001")
+    with empty_engine.connect() as connection:
+        assert connection.scalar(sa.text("SELECT version FROM model_versions")) == "old"
 
 
 def test_an_upgrade_makes_the_partitions_of_the_coming_days(

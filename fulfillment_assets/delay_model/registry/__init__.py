@@ -1,0 +1,1 @@
+"""The models that are known here: versions, the champion among them, and how it is chosen."""
