@@ -1,0 +1,1 @@
+"""How the model fares once it is used: outcomes, live quality, drift, and when to retrain."""
