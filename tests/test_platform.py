@@ -129,7 +129,7 @@ def test_the_demonstration_shows_a_result_ends_well_and_leaves_nothing_behind(
         "Deviations",
         "fulfillment_gap",
         "Riskiest orders",
-        "discount_offered",
+        "far above usual",
         "KPIs of the last 30 days",
         "The same by mode of shipment",
         "Rejected rows",

@@ -82,7 +82,7 @@ def risk_table(orders: Sequence[RiskyOrder]) -> Table:
             escape(order.order_id),
             f"{order.delay_probability:.3f}",
             _coloured(order.severity),
-            order.reasons_in_words,
+            escape(order.reasons_in_words),
         )
     return table
 

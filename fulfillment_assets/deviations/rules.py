@@ -49,10 +49,12 @@ _OPEN: Final = f"""
 WITH breaches AS ({_BREACHES}), opened AS (
     INSERT INTO deviations AS d
         (prediction_id, batch_job_id, order_id, kind, severity, reason, context)
-    SELECT b.prediction_id, :batch_job_id, b.order_id, b.kind, b.severity, b.reason,
-           s.context::jsonb
-    FROM breaches b JOIN staged_orders s USING (prediction_id)
-    ORDER BY b.order_id, b.kind
+    SELECT prediction_id, :batch_job_id, order_id, kind, severity,
+           reason || coalesce(': ' || (context #>> '{{reasons,0,text}}'), ''), context
+    FROM (SELECT b.*, s.context::jsonb AS context
+          FROM breaches b JOIN staged_orders s USING (prediction_id)
+          OFFSET 0 /* so that each context is read as JSON only once */) AS found
+    ORDER BY order_id, kind
     ON CONFLICT (order_id, kind) WHERE status IN {OPEN_STATUSES} DO UPDATE SET
         prediction_id = excluded.prediction_id,
         batch_job_id = coalesce(excluded.batch_job_id, d.batch_job_id),

@@ -11,9 +11,10 @@ import pyarrow as pa
 from sqlalchemy.engine import Engine
 
 from fulfillment_assets.delay_model.bands import SEVERITIES
-from fulfillment_assets.delay_model.reasons import Reason
 from fulfillment_assets.delay_model.scorer import DelayScorer
+from fulfillment_assets.delay_model.wording import WordedReason, worded
 from fulfillment_assets.deviations.severity import load_thresholds
+from fulfillment_assets.orders.contract import FEATURES
 from fulfillment_assets.orders.model import EnrichedOrder
 from fulfillment_assets.orders.schema import ORDER_SCHEMA
 from fulfillment_assets.scoring import staging
@@ -30,7 +31,7 @@ class Prediction:
     order_id: str
     delay_probability: float
     severity: str
-    reasons: tuple[Reason, ...]
+    reasons: tuple[WordedReason, ...]
     model_version: str
 
 
@@ -60,8 +61,10 @@ def score_now(
             order_id=order.order_id,
             delay_probability=float(scored.probability[row]),
             severity=SEVERITIES[scored.severity[row]],
-            reasons=scored.reasons.of(row),
-            model_version=scored.model_version,
+            reasons=worded(scored.reasons.of(row), features, scored.model),
+            model_version=scored.model.version,
         )
-        for row, order in enumerate(orders)
+        for row, (order, features) in enumerate(
+            zip(orders, table.select(FEATURES).to_pylist(), strict=True)
+        )
     ]

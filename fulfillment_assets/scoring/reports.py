@@ -10,7 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from fulfillment_assets.delay_model.artifacts import read_metadata
 from fulfillment_assets.delay_model.bands import SEVERITIES
+from fulfillment_assets.delay_model.errors import ArtifactError
+from fulfillment_assets.delay_model.metadata import ModelMetadata
+from fulfillment_assets.delay_model.registry.champion import champion_version
+from fulfillment_assets.delay_model.registry.errors import UnknownVersionError
+from fulfillment_assets.delay_model.registry.versions import read_version
+from fulfillment_assets.delay_model.wording import in_brief
 from fulfillment_assets.deviations.rules import OPEN_STATUSES, ORDER_KINDS
 from fulfillment_assets.deviations.severity import Thresholds
 from fulfillment_assets.orders.contract import CLOSED_STATUSES
@@ -42,33 +49,68 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class RiskyOrder:
-    """One order and why it is at risk; reasons are the greatest first."""
+    """One order and why it is at risk.
+
+    Attributes:
+        order_id: the order.
+        delay_probability: of its prediction.
+        severity: of its prediction.
+        features: the ten features that were scored.
+        reasons: feature and contribution, the greatest first.
+        model: tells what is usual: the model that made the prediction, or the champion where
+            that one's files are not at hand.
+    """
 
     order_id: str
     delay_probability: float
     severity: str
     features: dict[str, Any]
     reasons: list[dict[str, Any]]
+    model: ModelMetadata
 
     @property
     def reasons_in_words(self) -> str:
-        """For example `discount_offered 58, weight_in_gms 1350`."""
+        """For example `discount 58 % (far above usual), weight 1,350 g`."""
         names = [str(reason["feature"]) for reason in self.reasons]
-        return ", ".join(f"{name} {self.features[name]}" for name in names)
+        return ", ".join(in_brief(name, self.features[name], self.model) for name in names)
 
 
 def riskiest(connection: Connection, scope: Scope, *, limit: int = 10) -> list[RiskyOrder]:
-    """The orders of a scope with the highest delay probability that are still to be delivered."""
+    """The orders of a scope with the highest delay probability that are still to be delivered.
+
+    Raises:
+        UnknownVersionError: the files of a model are not at hand, and there is no champion.
+    """
     rows = connection.execute(
         sa.text(
-            "SELECT p.order_id, p.delay_probability, p.severity, p.features_json, p.reasons "
-            f"FROM predictions p WHERE {scope.condition} "
+            "SELECT p.order_id, p.delay_probability, p.severity, p.features_json, p.reasons, "
+            f"p.model_version FROM predictions p WHERE {scope.condition} "
             f"AND coalesce(p.order_status, '') NOT IN {CLOSED_STATUSES} "
             "ORDER BY p.delay_probability DESC, p.order_id LIMIT :limit"
         ),
         scope.parameters | {"limit": limit},
-    )
-    return [RiskyOrder(*row) for row in rows]
+    ).all()
+    versions = {row.model_version for row in rows}
+    models = {version: _model(connection, version) for version in versions}
+    return [
+        RiskyOrder(
+            order_id=row.order_id,
+            delay_probability=row.delay_probability,
+            severity=row.severity,
+            features=row.features_json,
+            reasons=row.reasons,
+            model=models[row.model_version],
+        )
+        for row in rows
+    ]
+
+
+def _model(connection: Connection, version: str) -> ModelMetadata:
+    try:
+        return read_metadata(read_version(connection, version))
+    except (UnknownVersionError, ArtifactError):
+        champion = champion_version(connection) or version
+        return read_metadata(read_version(connection, champion))
 
 
 def severity_counts(connection: Connection, scope: Scope) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -12,8 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fulfillment_assets.delay_model.reasons import Reasons
+from fulfillment_assets.delay_model.metadata import ModelMetadata
+from fulfillment_assets.delay_model.reasons import MOST, NO_FEATURE, Reasons
 from fulfillment_assets.delay_model.scorer import DelayScorer
+from fulfillment_assets.delay_model.wording import in_words
 from fulfillment_assets.deviations.severity import Thresholds, severity_names
 from fulfillment_assets.orders.contract import BY_NAME, CLOSED_STATUSES, FEATURES, FIELDS, Kind
 from fulfillment_assets.scoring import json_columns
@@ -43,7 +46,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class ScoredOrders:
-    """A batch of valid orders with what the model says of each. All columns have n rows."""
+    """A batch of valid orders with what a model says of each. All columns have n rows."""
 
     orders: pa.Table
     prediction_id: pa.Array
@@ -52,7 +55,7 @@ class ScoredOrders:
     severity: npt.NDArray[np.int8]
     reasons: Reasons
     thresholds: Thresholds
-    model_version: str
+    model: ModelMetadata
 
     def __len__(self) -> int:
         return int(self.orders.num_rows)
@@ -89,7 +92,7 @@ def score_known(
         severity=thresholds.classify(scores.probability),
         reasons=scores.reasons,
         thresholds=thresholds,
-        model_version=scorer.version,
+        model=scorer.metadata,
     )
 
 
@@ -137,7 +140,7 @@ def _verdicts(scored: ScoredOrders) -> dict[str, StringColumn]:
         "delay_probability": pa.array(scored.probability),
         "severity": severity_names(scored.severity),
         "reasons": reasons_json(scored.reasons),
-        "model_version": _repeat(scored.model_version, len(scored), pa.string()),
+        "model_version": _repeat(scored.model.version, len(scored), pa.string()),
     }
 
 
@@ -156,17 +159,50 @@ def staged_rows(scored: ScoredOrders) -> pa.Table:
 
 def reasons_json(reasons: Reasons) -> StringColumn:
     """JSON arrays of `{"feature": ..., "contribution": ...}`, the greatest contribution first."""
+    return _reason_arrays(reasons, [""] * MOST)
+
+
+def worded_reasons_json(reasons: Reasons, orders: pa.Table, model: ModelMetadata) -> StringColumn:
+    """The same, with each reason in plain words as `"text"`.
+
+    Args:
+        reasons: of n predictions.
+        orders: the n orders that they are of.
+        model: the one that made them.
+    """
+    texts = _texts(reasons, orders, model)
+    return _reason_arrays(
+        reasons, [pc.binary_join_element_wise('"text":"', text, '",', "") for text in texts]
+    )
+
+
+def _reason_arrays(reasons: Reasons, first_members: Sequence[StringColumn | str]) -> StringColumn:
+    """JSON arrays of reasons; each slot's objects begin with that slot's first members."""
+    named = pa.array([f'"feature":"{name}","contribution":' for name in FEATURES])
     slots = []
-    for slot in range(reasons.feature.shape[1]):
+    for slot, first in enumerate(first_members):
         feature = reasons.feature[:, slot]
-        opening = [
-            f'{"," if slot else ""}{{"feature":"{name}","contribution":' for name in FEATURES
-        ]
-        present = pa.array(feature, mask=feature < 0)
+        name = named.take(pa.array(feature, mask=feature == NO_FEATURE))
         contribution = json_columns.number(pa.array(reasons.contribution[:, slot]))
-        reason = pc.binary_join_element_wise(pa.array(opening).take(present), contribution, "}", "")
+        opening = ",{" if slot else "{"
+        reason = pc.binary_join_element_wise(opening, first, name, contribution, "}", "")
         slots.append(pc.coalesce(reason, pa.scalar("")))
     return pc.binary_join_element_wise("[", *slots, "]", "")
+
+
+def _texts(reasons: Reasons, orders: pa.Table, model: ModelMetadata) -> list[pa.Array]:
+    """The reasons in words: a column for each slot, null where there is none.
+
+    Many orders share a value, so each distinct one is put into words once.
+    """
+    features = reasons.feature.ravel()
+    texts = np.full(features.shape, None, np.object_)
+    for feature in np.unique(features[features != NO_FEATURE]):
+        name, places = FEATURES[feature], np.flatnonzero(features == feature)
+        values = orders[name].take(places // MOST).combine_chunks().dictionary_encode()
+        words = [in_words(name, value, model) for value in values.dictionary.to_pylist()]
+        texts[places] = np.array(words, np.object_)[values.indices.to_numpy()]
+    return [pa.array(column, pa.string()) for column in texts.reshape(-1, MOST).T]
 
 
 def _contexts(scored: ScoredOrders) -> pa.Array:
@@ -181,8 +217,8 @@ def _contexts(scored: ScoredOrders) -> pa.Array:
         "order": json_columns.objects(_members(orders, tuple(BY_NAME))),
         "delay_probability": json_columns.number(pa.array(scored.probability[rows])),
         "severity": json_columns.symbol(severity_names(scored.severity[rows])),
-        "reasons": reasons_json(scored.reasons.take(rows)),
-        "model_version": json_columns.text(_repeat(scored.model_version, len(rows), pa.string())),
+        "reasons": worded_reasons_json(scored.reasons.take(rows), orders, scored.model),
+        "model_version": json_columns.text(_repeat(scored.model.version, len(rows), pa.string())),
     }
     position = np.full(len(scored), -1, np.int64)
     position[rows] = np.arange(len(rows))

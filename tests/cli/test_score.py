@@ -75,7 +75,7 @@ def test_the_summary_shows_counts_severities_deviations_orders_and_rejected_rows
         f"orders.csv: 500 rows, {job['accepted_count']} predicted by model "
         f"{job['model_version']}, {job['rejected_count']} rejected"
     ) in outcome.out
-    for word in ("critical", "delay_risk", "fulfillment_gap", "discount_offered", "row "):
+    for word in ("critical", "delay_risk", "fulfillment_gap", "far above", "row "):
         assert word in outcome.out
     assert str(workplace.settings.processed / "orders.rejected.csv") in outcome.out
 

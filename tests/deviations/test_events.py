@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
+import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
@@ -17,7 +18,7 @@ from fulfillment_assets.deviations.severity import Thresholds
 from fulfillment_assets.orders.contract import FIELDS
 from fulfillment_assets.scoring import staging
 from fulfillment_assets.scoring.pipeline import apply_staged
-from fulfillment_assets.scoring.rows import Arrival, score_orders
+from fulfillment_assets.scoring.rows import Arrival, ScoredOrders, score_orders
 from fulfillment_assets.store.partitions import ensure_partition
 from fulfillment_assets.store.settings_table import write_setting
 from tests.deviations.examples import announced, deviations, events, rows
@@ -30,6 +31,23 @@ from tests.kpis.examples import (
     order_table,
     write,
 )
+
+
+def discounted(discount: float) -> pa.Table:
+    """One validated order with this discount, in percent."""
+    orders = order_table([Event("O1")])
+    place = orders.schema.get_field_index("discount_offered")
+    return orders.set_column(place, orders.schema.field(place), [[discount]])
+
+
+def take(engine: Engine, scored: ScoredOrders) -> None:
+    """Carry scored orders through every table."""
+    with engine.begin() as connection:
+        ensure_partition(connection, NOW.date())
+        staging.open_staging(connection)
+        staging.stage(connection, staging.encode_batch(scored, Arrival("api", NOW)), NOW.date())
+        apply_staged(connection, Thresholds(), NOW)
+
 
 BANDS = [Event("O1", 0.2), Event("O2", 0.4), Event("O3", 0.6), Event("O4", 0.9)]
 
@@ -125,22 +143,27 @@ def test_an_event_tells_all_that_is_known_of_the_deviation_and_its_order(engine:
 
 def test_an_event_carries_the_model_and_its_reasons(engine: Engine) -> None:
     scorer = committed_scorer()
-    orders = order_table([Event("O1")])
-    discount = orders.schema.get_field_index("discount_offered")
-    orders = orders.set_column(discount, orders.schema.field(discount), [[40.0]])
-    arrival = Arrival("api", NOW)
-    with engine.begin() as connection:
-        ensure_partition(connection, NOW.date())
-        staging.open_staging(connection)
-        scored = score_orders(orders, scorer, Thresholds(), arrival)
-        staging.stage(connection, staging.encode_batch(scored, arrival), NOW.date())
-        apply_staged(connection, Thresholds(), NOW)
+    take(engine, score_orders(discounted(40.0), scorer, Thresholds(), Arrival("api", NOW)))
     [event] = events(engine)
     [prediction] = rows(engine, "SELECT reasons, model_version FROM predictions")
     context = event["payload"]["context"]
     assert context["model_version"] == prediction["model_version"] == scorer.version
+    texts = [reason.pop("text") for reason in context["reasons"]]
     assert context["reasons"] == prediction["reasons"]
     assert context["reasons"][0]["feature"] == "discount_offered"
+    assert texts[0] == "discount 40 % is far above usual; this raises the risk"
+    assert all(text.endswith(" the risk") for text in texts)
+
+
+def test_a_deviation_gives_its_first_reason_in_words(engine: Engine) -> None:
+    scored = score_orders(discounted(40.0), committed_scorer(), Thresholds(), Arrival("api", NOW))
+    take(engine, scored)
+    [deviation] = deviations(engine)
+    assert deviation["reason"] == (
+        f"The order is at risk of arriving late (delay probability {scored.probability[0]:.2f}): "
+        "discount 40 % is far above usual; this raises the risk"
+    )
+    assert events(engine)[0]["payload"]["reason"] == deviation["reason"]
 
 
 def test_old_events_are_forgotten_published_or_not(engine: Engine) -> None:

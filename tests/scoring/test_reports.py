@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import Connection
 
+from fulfillment_assets.delay_model.artifacts import read_files
+from fulfillment_assets.delay_model.registry.champion import ensure_champion
+from fulfillment_assets.delay_model.registry.versions import register
 from fulfillment_assets.deviations.severity import Thresholds
 from fulfillment_assets.scoring.pipeline import BatchResult
 from fulfillment_assets.scoring.reports import (
@@ -18,12 +22,14 @@ from fulfillment_assets.scoring.reports import (
     severity_counts,
     unbalanced_jobs,
 )
+from tests.scoring.fixtures import MODELS
 from tests.scoring.workplace import LATE, OPEN, Workplace
 
 
 @pytest.fixture
 def result(workplace: Workplace) -> BatchResult:
     """What became of a file with 300 orders, some of them broken."""
+    ensure_champion(workplace.engine, MODELS)
     return workplace.score(workplace.simulated(300, fault_share=0.1))
 
 
@@ -142,9 +148,28 @@ def test_the_riskiest_orders_still_to_be_delivered_come_first_with_their_reasons
         contributions = [reason["contribution"] for reason in order.reasons]
         assert contributions == sorted(contributions, reverse=True)
     first = orders[0]
-    assert first.reasons_in_words.startswith(
-        f"discount_offered {first.features['discount_offered']}, "
-    )
+    discount = first.features["discount_offered"]
+    assert first.reasons_in_words.startswith(f"discount {discount} % (far above usual), ")
+
+
+def test_what_is_usual_is_told_by_the_model_that_made_the_prediction(
+    workplace: Workplace, scope: Scope, second_models_dir: Path
+) -> None:
+    files = read_files(second_models_dir)
+    with workplace.engine.begin() as connection:
+        other = register(connection, files).version
+    workplace.execute("UPDATE predictions SET model_version = :other", other=other)
+    with workplace.engine.connect() as connection:
+        assert {order.model.version for order in riskiest(connection, scope)} == {other}
+
+
+def test_the_champion_tells_what_is_usual_where_the_model_is_not_at_hand(
+    workplace: Workplace, scope: Scope
+) -> None:
+    workplace.execute("UPDATE predictions SET model_version = 'of-old'")
+    with workplace.engine.connect() as connection:
+        (order,) = riskiest(connection, scope, limit=1)
+    assert order.model == workplace.scorer.metadata
 
 
 def test_severities_are_counted_the_gravest_first(workplace: Workplace, scope: Scope) -> None:

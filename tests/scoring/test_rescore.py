@@ -51,7 +51,8 @@ class Contrary(DelayScorer):
 @pytest.fixture
 def contrary(scorer: DelayScorer) -> DelayScorer:
     turned = Contrary.__new__(Contrary)
-    turned.__dict__.update(scorer.__dict__, version="contrary")
+    metadata = scorer.metadata.model_copy(update={"version": "contrary"})
+    turned.__dict__.update(scorer.__dict__, version="contrary", metadata=metadata)
     return turned
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
+from itertools import product
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from fulfillment_assets.delay_model.reasons import MOST, NO_FEATURE, Reasons
 from fulfillment_assets.delay_model.scorer import DelayScorer
+from fulfillment_assets.delay_model.wording import worded
 from fulfillment_assets.deviations.severity import Thresholds
 from fulfillment_assets.orders.contract import BY_NAME, FEATURES
 from fulfillment_assets.orders.schema import ORDER_SCHEMA
@@ -19,9 +23,11 @@ from fulfillment_assets.scoring.rows import (
     ScoredOrders,
     event_times,
     prediction_rows,
+    reasons_json,
     score_orders,
     staged_rows,
     verdict_rows,
+    worded_reasons_json,
 )
 from tests.orders.examples import Row, order_row, validated
 from tests.scoring.workplace import LATE, OPEN
@@ -176,3 +182,38 @@ def test_the_context_tells_the_whole_order_and_its_prediction(scorer: DelayScore
     assert context["delay_probability"] == batch.probability[0] > 0.9
     assert context["model_version"] == scorer.version
     assert context["reasons"][0]["feature"] == "discount_offered"
+
+
+def test_the_context_gives_each_reason_in_words(scorer: DelayScorer) -> None:
+    rows = [
+        order_row(order_id=str(number), **OPEN, discount_offered=discount, weight_in_gms=weight)
+        for number, (discount, weight) in enumerate(product(("60", "12.5", "5"), ("1500", "4120")))
+    ]
+    batch = scored(rows, scorer, Thresholds(deviation_min_severity="info"))
+    for order, row in zip(batch.orders.to_pylist(), staged_rows(batch).to_pylist(), strict=True):
+        reasons = json.loads(row["context"])["reasons"]
+        expected = worded(scorer.score_one(order).reasons, order, scorer.metadata)
+        assert reasons == [reason._asdict() for reason in expected]
+
+
+def test_an_order_may_have_fewer_reasons_than_there_is_room_for(scorer: DelayScorer) -> None:
+    discount, none = FEATURES.index("discount_offered"), [NO_FEATURE] * MOST
+    reasons = Reasons(
+        np.array([none, [discount, *none[1:]]], np.int8), np.array([[0, 0, 0], [0.5, 0, 0]])
+    )
+    orders = validated(order_row(), order_row(discount_offered="58")).orders
+    assert [json.loads(text) for text in reasons_json(reasons).to_pylist()] == [
+        [],
+        [{"feature": "discount_offered", "contribution": 0.5}],
+    ]
+    worded_reasons = worded_reasons_json(reasons, orders, scorer.metadata)
+    assert [json.loads(text) for text in worded_reasons.to_pylist()] == [
+        [],
+        [
+            {
+                "feature": "discount_offered",
+                "contribution": 0.5,
+                "text": "discount 58 % is far above usual; this raises the risk",
+            }
+        ],
+    ]
