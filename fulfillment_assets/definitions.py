@@ -2,9 +2,15 @@
 
 import dagster as dg
 
-from fulfillment_assets.defs.delay_model.assets import delay_classifier, training_data
-from fulfillment_assets.defs.delay_model.checks import label_polarity
-from fulfillment_assets.defs.delay_model.jobs import train_model
+from fulfillment_assets.defs.delay_model.assets import (
+    champion,
+    delay_classifier,
+    model_candidates,
+    training_data,
+)
+from fulfillment_assets.defs.delay_model.jobs import retrain_schedule, train_model
+from fulfillment_assets.defs.monitoring.assets import data_drift, model_quality, outcomes
+from fulfillment_assets.defs.monitoring.jobs import monitor_model, monitor_schedule
 from fulfillment_assets.defs.platform.upkeep import upkeep, upkeep_schedule
 from fulfillment_assets.defs.resources import RESOURCES
 from fulfillment_assets.defs.scoring.assets import score_orders
@@ -17,11 +23,20 @@ from fulfillment_assets.defs.scoring.jobs import score_batch
 from fulfillment_assets.defs.scoring.sensors import drop_folder_sensor
 
 defs = dg.Definitions(
-    assets=[training_data, delay_classifier, score_orders],
-    asset_checks=[label_polarity, rollups_equal_rebuild],
-    jobs=[train_model, score_batch, daily_checks, upkeep],
+    assets=[
+        training_data,
+        model_candidates,
+        delay_classifier,
+        champion,
+        score_orders,
+        outcomes,
+        model_quality,
+        data_drift,
+    ],
+    asset_checks=[rollups_equal_rebuild],
+    jobs=[train_model, score_batch, monitor_model, daily_checks, upkeep],
     sensors=[drop_folder_sensor],
-    schedules=[daily_checks_schedule, upkeep_schedule],
+    schedules=[retrain_schedule, monitor_schedule, daily_checks_schedule, upkeep_schedule],
     resources=RESOURCES,
     executor=dg.in_process_executor,
 )

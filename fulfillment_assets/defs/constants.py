@@ -10,6 +10,7 @@ OPERATIONS_OWNER: Final = "team:operations"
 
 MODEL_GROUP: Final = "delay_model"
 ORDERS_GROUP: Final = "orders"
+MONITORING_GROUP: Final = "monitoring"
 
 FIRST_DAY: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 DAYS: Final = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC", end_offset=1)

@@ -1,5 +1,6 @@
 """Metadata values that several domains show."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,3 +18,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue[Any]:
 
 def _plain(value: Any) -> str | int | float | bool | None:
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
+
+
+def picture(png: bytes) -> dg.MetadataValue[Any]:
+    """A PNG file, shown in the UI."""
+    return dg.MetadataValue.md(f"![](data:image/png;base64,{base64.b64encode(png).decode()})")

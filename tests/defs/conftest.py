@@ -8,10 +8,11 @@ import dagster as dg
 import pytest
 
 from fulfillment_assets.local.platform import environment
+from tests.delay_model.registry.conftest import weak_dir
 from tests.scoring.fixtures import dagster_storage, scorer, second_models_dir, workplace
 from tests.scoring.workplace import Workplace
 
-__all__ = ["dagster_storage", "scorer", "second_models_dir", "workplace"]
+__all__ = ["dagster_storage", "scorer", "second_models_dir", "weak_dir", "workplace"]
 
 
 @pytest.fixture

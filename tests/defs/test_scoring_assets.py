@@ -10,7 +10,9 @@ import dagster as dg
 import pytest
 
 from fulfillment_assets.defs.constants import BATCH_JOB_TAG
-from fulfillment_assets.delay_model.scorer import DelayScorer
+from fulfillment_assets.delay_model.artifacts import read_files
+from fulfillment_assets.delay_model.registry.promotion import promote
+from fulfillment_assets.delay_model.registry.versions import register
 from tests.defs.runs import (
     checks,
     execute,
@@ -67,7 +69,7 @@ def test_a_materialisation_tells_rows_severities_seconds_and_model(
     preview = records(told["riskiest_orders"])
     assert len(preview) == 10
     assert preview[0]["severity"] == "critical"
-    assert "discount_offered" in preview[0]["reasons"]
+    assert "far above usual" in preview[0]["reasons"]
 
 
 def test_rollups_and_deviations_tell_what_is_in_them(
@@ -168,25 +170,39 @@ def test_an_error_that_passes_is_overcome_within_the_run(
     assert workplace.counts()["predictions"] == 50
 
 
-def test_a_day_without_a_file_to_score_is_scored_again_with_the_current_model(
-    instance: dg.DagsterInstance,
-    workplace: Workplace,
-    second_models_dir: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_days_without_a_file_to_score_are_scored_again_with_the_champion_in_one_run(
+    instance: dg.DagsterInstance, workplace: Workplace, second_models_dir: Path
 ) -> None:
-    job = workplace.claim(workplace.simulated(300))
-    assert score(instance, job).success
-    monkeypatch.setenv("FULFILLMENT_MODELS_DIR", str(second_models_dir))
-    version = DelayScorer.load(second_models_dir).version
-    run = execute(instance, "score_batch", partition_key=job.day.isoformat())
+    today = dt.datetime.now(dt.UTC)
+    days = [today - dt.timedelta(days=number) for number in (2, 1, 0)]
+    for number, day in enumerate(days):
+        path = workplace.simulated(100, seed=number, name=f"{number}.csv")
+        workplace.score(path, received=day)
+    with workplace.engine.begin() as connection:
+        version = register(connection, read_files(second_models_dir)).version
+    promote(
+        workplace.engine, version, workplace.settings.models_dir, force=True, reason="to see it"
+    )
+    keys = [day.date().isoformat() for day in days]
+    run = execute(
+        instance,
+        "score_batch",
+        tags={
+            "dagster/asset_partition_range_start": keys[0],
+            "dagster/asset_partition_range_end": keys[-1],
+        },
+    )
     assert run.success
     assert checks(run) == ALL_PASSED
-    told = metadata(run, "predictions")
-    assert (told["rows"], told["days"], told["model_version"]) == (300, 1, version)
-    assert workplace.rows("SELECT DISTINCT model_version FROM predictions") == [
-        {"model_version": version}
-    ]
-    assert workplace.counts()["predictions"] == 300
+    assert {
+        one.partition
+        for one in materialisations(run)
+        if one.asset_key == dg.AssetKey("predictions")
+    } == set(keys)
+    assert workplace.rows(
+        "SELECT created_at::date::text AS day, model_version, count(*) AS n FROM predictions "
+        "GROUP BY 1, 2 ORDER BY 1"
+    ) == [{"day": key, "model_version": version, "n": 100} for key in keys]
     assert workplace.rollup_differences() == 0
 
 

@@ -26,11 +26,11 @@ _COMMON: Final[dict[str, Any]] = {"group_name": ORDERS_GROUP, "owners": [OPERATI
 SPECS: Final = [
     dg.AssetSpec(
         PREDICTIONS,
-        deps=["delay_classifier"],
+        deps=["champion"],
         description=(
             "Delay probability, severity and reasons of every order received on a day. Written "
             "when a file of orders is scored; materialising a day without a batch job scores "
-            "its orders again with the current model. Table `fulfillment.predictions`."
+            "its orders again with the champion. Table `fulfillment.predictions`."
         ),
         kinds={"postgres", "lightgbm", "table"},
         **_COMMON,
@@ -81,7 +81,7 @@ class ScoringConfig(dg.Config):
 
     Attributes:
         batch_job_id: the batch job whose claimed file is scored. Empty: the predictions of the
-            chosen days are scored again with the current model.
+            chosen days are scored again with the champion.
     """
 
     batch_job_id: str | None = None
