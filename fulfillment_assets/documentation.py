@@ -1,19 +1,30 @@
 """Documents that are generated: `python -m fulfillment_assets.documentation` writes them anew.
 
-They are the JSON Schema of an order, and the tables between markers in the README.
+They are the JSON Schema of an order, and the tables between markers in the README and in the model
+card. The card's figures by gender need the training data: with `--data FILE` they are measured
+anew, and kept in docs/fairness.json.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
+import typer
 from pydantic.fields import FieldInfo
 
+from fulfillment_assets.delay_model.artifacts import read_files, read_metadata
+from fulfillment_assets.delay_model.card import card_regions
+from fulfillment_assets.delay_model.metadata import ModelMetadata
+from fulfillment_assets.delay_model.training.candidates import SERVED, Candidate
+from fulfillment_assets.delay_model.training.data import read_training_file
+from fulfillment_assets.delay_model.training.fairness import FairnessReport, measure_fairness
 from fulfillment_assets.orders.docs import contract_table, json_schema_text
 from fulfillment_assets.settings import PROJECT_ROOT, Settings
 
+CARD: Final = Path("docs", "model_card.md")
+FAIRNESS: Final = Path("docs", "fairness.json")
 _HEAD: Final = "| variable | default | meaning |\n| --- | --- | --- |\n"
 
 
@@ -24,11 +35,27 @@ def settings_table() -> str:
 
 def documents(root: Path = PROJECT_ROOT) -> dict[Path, str]:
     """Each generated document with the text that it should have."""
-    readme = root / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    for region, table in (("contract", contract_table()), ("settings", settings_table())):
+    fairness = FairnessReport.model_validate_json((root / FAIRNESS).read_bytes())
+    regions = {
+        root / "README.md": {"contract": contract_table(), "settings": settings_table()},
+        root / CARD: card_regions(shipped_model(root), fairness),
+    }
+    return {
+        **{path: _with_regions(path, tables) for path, tables in regions.items()},
+        root / "docs" / "order.schema.json": json_schema_text(),
+    }
+
+
+def shipped_model(root: Path = PROJECT_ROOT) -> ModelMetadata:
+    """What is known of the model that ships with the project."""
+    return read_metadata(read_files(root / "models"))
+
+
+def _with_regions(path: Path, tables: dict[str, str]) -> str:
+    text = path.read_text(encoding="utf-8")
+    for region, table in tables.items():
         text = with_region(text, region, table)
-    return {readme: text, root / "docs" / "order.schema.json": json_schema_text()}
+    return text
 
 
 def with_region(markdown: str, region: str, table: str) -> str:
@@ -58,11 +85,30 @@ def _default(value: object) -> str:
     return f"`{value}`"
 
 
-def main() -> None:
+def main(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="The shipped model's training file: measure its figures by gender anew.",
+        ),
+    ] = None,
+) -> None:
     """Write every generated document."""
+    if data is not None:
+        report = measure_fairness(read_training_file(data), candidate=_candidate(shipped_model()))
+        text = report.model_dump_json(indent=2) + "\n"
+        (PROJECT_ROOT / FAIRNESS).write_text(text, encoding="utf-8")
     for path, text in documents().items():
         path.write_text(text, encoding="utf-8")
 
 
+def _candidate(model: ModelMetadata) -> Candidate:
+    return Candidate(
+        name=model.candidate, family=SERVED, parameters=model.hyperparameters, eligible=True
+    )
+
+
 if __name__ == "__main__":
-    main()
+    typer.run(main)

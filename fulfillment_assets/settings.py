@@ -34,11 +34,12 @@ class Settings(BaseSettings):
         description="Where the embedded services and the drop folder keep their files.",
     )
     models_dir: Path = Field(
-        default=PROJECT_ROOT / "models", description="Where the model's artefacts are."
+        default=PROJECT_ROOT / "models",
+        description="The model that ships: the first champion of a fresh database.",
     )
     training_file: Path | None = Field(
         default=None,
-        description="Orders with known outcomes to train on. Unset: simulated orders.",
+        description="Orders with known outcomes to train on while your own are too few.",
     )
     inbox_dir: Path | None = Field(
         default=None, description="The watched drop folder. Unset: `inbox/` in the data directory."

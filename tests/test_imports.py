@@ -21,11 +21,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": set(),
     "store": {"settings"},
     "orders": set(),
-    "documentation": {"settings", "orders"},
+    "documentation": {"settings", "orders", "delay_model"},
     "delay_model": {"settings", "store", "orders"},
     "kpis": {"settings", "store", "orders", "delay_model"},
     "deviations": {"settings", "store", "orders", "delay_model"},
     "scoring": {"settings", "store", "orders", "delay_model", "kpis", "deviations"},
+    "monitoring": {"settings", "store", "orders", "delay_model"},
     "local": {"settings", "store", "orders", "delay_model", "kpis", "deviations", "scoring"},
     "fulfillment_api": {
         "settings",
@@ -35,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "kpis",
         "deviations",
         "scoring",
+        "monitoring",
     },
     "defs": {
         "dagster",
@@ -45,6 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "kpis",
         "deviations",
         "scoring",
+        "monitoring",
     },
     "benchmarks": {
         "settings",
@@ -68,6 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "fulfillment_api",
         "defs",
         "benchmarks",
+        "monitoring",
     },
 }
 """Each package, and the others that it may import; `definitions` is part of `defs`."""
