@@ -48,6 +48,7 @@ service = Service(
     cwd=directory,
 )
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else the tests would not run under nohup
 with interruptible():
     try:
         with Supervisor([service], directory / "logs", grace_seconds=0.3) as supervisor:
