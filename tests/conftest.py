@@ -138,7 +138,10 @@ def _fresh_database(server_url: str, template: str) -> Iterator[str]:
     try:
         yield _database_url(server_url, name)
     finally:
-        _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+        # Not WITH (FORCE): that would have to end a worker of autovacuum, which is not ours.
+        sessions = f"FROM pg_stat_activity WHERE datname = '{name}' AND usename = current_user"
+        _execute(server_url, f"SELECT pg_terminate_backend(pid) {sessions}")
+        _execute(server_url, f"DROP DATABASE {name}")
 
 
 def _database_url(server_url: str, database: str) -> str:
