@@ -6,7 +6,7 @@ Every variable stands in the README's table, which a test holds against this cla
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +28,44 @@ class Settings(BaseSettings):
         default=None,
         validation_alias="DAGSTER_POSTGRES_URL",
         description="Dagster's own storage. Unset: schema `dagster` of the same database.",
+    )
+    kafka_bootstrap_servers: str | None = Field(
+        default=None,
+        validation_alias="KAFKA_BOOTSTRAP_SERVERS",
+        description="Kafka, as host:port,host:port. Unset: an embedded broker, if there is Java.",
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT",
+        validation_alias="KAFKA_SECURITY_PROTOCOL",
+        description="`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.",
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="PLAIN",
+        validation_alias="KAFKA_SASL_MECHANISM",
+        description="How to log in with `SASL_…`: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.",
+    )
+    kafka_sasl_username: str | None = Field(
+        default=None,
+        validation_alias="KAFKA_SASL_USERNAME",
+        description="Who logs in with `SASL_…`.",
+    )
+    kafka_sasl_password: SecretStr | None = Field(
+        default=None, validation_alias="KAFKA_SASL_PASSWORD", description="Its password."
+    )
+    kafka_ssl_cafile: Path | None = Field(
+        default=None,
+        validation_alias="KAFKA_SSL_CAFILE",
+        description="Certificate authority of the brokers, PEM. Unset: those of the system.",
+    )
+    kafka_ssl_certfile: Path | None = Field(
+        default=None,
+        validation_alias="KAFKA_SSL_CERTFILE",
+        description="Certificate of this client, PEM, for brokers that ask for one.",
+    )
+    kafka_ssl_keyfile: Path | None = Field(
+        default=None,
+        validation_alias="KAFKA_SSL_KEYFILE",
+        description="Its private key, PEM. Unset: in the same file.",
     )
     data_dir: Path = Field(
         default=PROJECT_ROOT / "data",
@@ -56,6 +94,12 @@ class Settings(BaseSettings):
         le=65535,
         description="Port of the embedded PostgreSQL. Unset: 15432, or the next free port.",
     )
+    kafka_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port of the embedded Kafka. Unset: 19092, or the next free port.",
+    )
     dagster_port: int | None = Field(
         default=None,
         ge=1,
@@ -70,6 +114,30 @@ class Settings(BaseSettings):
     )
     retention_days: int = Field(
         default=90, ge=1, description="Days for which predictions are kept; older ones are dropped."
+    )
+    events_topic: str = Field(
+        default="fulfillment-events", description="Kafka topic from which orders are scored."
+    )
+    events_partitions: int = Field(
+        default=6,
+        ge=1,
+        description="Partitions with which topics of events and deviations are created.",
+    )
+    deviations_topic: str = Field(
+        default="deviation-events", description="Kafka topic to which deviations are announced."
+    )
+    dlq_topic: str = Field(
+        default="fulfillment-events-dlq",
+        description="Kafka topic of the messages that could not be scored.",
+    )
+    stream_flush_messages: int = Field(
+        default=1_000, ge=1, description="So many waiting messages of a partition start a run."
+    )
+    stream_flush_seconds: float = Field(
+        default=15.0, gt=0, description="A message that has waited so long starts a run, too."
+    )
+    stream_max_range: int = Field(
+        default=20_000, ge=1, description="Largest number of messages that one run takes."
     )
 
     @property

@@ -1,7 +1,7 @@
-"""What every test may use: databases on a real PostgreSQL, started at the first need.
+"""What every test may use: a real PostgreSQL and a real Kafka, started at the first need.
 
-One server serves the whole session. Under pytest-xdist the controller owns it, and the workers
-attach to it through the directory that they share.
+One of each serves the whole session. Under pytest-xdist the controller owns them, and the workers
+attach to them through the directory that they share.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,10 +20,17 @@ import pytest
 from filelock import FileLock
 from sqlalchemy.engine import Engine, make_url
 
+from fulfillment_assets.events.client import admin
+from fulfillment_assets.events.topics import ensure_topics
+from fulfillment_assets.local.java import fetch_jars
+from fulfillment_assets.local.kafka import EmbeddedKafka
+from fulfillment_assets.local.kafka_home import KafkaHome
 from fulfillment_assets.local.postgres import EmbeddedPostgres
 from fulfillment_assets.local.supervisor import interruptible
+from fulfillment_assets.settings import PROJECT_ROOT, Settings
 from fulfillment_assets.store import migrate
 from fulfillment_assets.store.connection import create_engine
+from tests.events.broker import KafkaBroker, lend_jars, private_broker
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
 _WORKER_INPUT: Final = "shared_directory"
 _SHARED: Final = pytest.StashKey[Path]()
 _SERVER: Final = pytest.StashKey[EmbeddedPostgres]()
+_KAFKA: Final = pytest.StashKey[EmbeddedKafka]()
 _TEMPLATE: Final = "migrated_template"
 
 
@@ -41,14 +49,16 @@ def pytest_configure(config: pytest.Config) -> None:
         shared = Path(tempfile.mkdtemp(prefix="fulfillment-tests-"))
     else:
         shared = Path(worker_input[_WORKER_INPUT])
-    server = EmbeddedPostgres(shared)
+    server, kafka = EmbeddedPostgres(shared), EmbeddedKafka(shared)
     config.stash[_SHARED] = shared
     config.stash[_SERVER] = server
+    config.stash[_KAFKA] = kafka
     if worker_input is None:
         cleanup = contextlib.ExitStack()
         cleanup.enter_context(interruptible())
         cleanup.callback(shutil.rmtree, shared)
         cleanup.callback(server.stop)
+        cleanup.callback(kafka.stop)
         config.add_cleanup(cleanup.close)
 
 
@@ -129,6 +139,73 @@ def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     """URL of a fresh database with nothing in it."""
     with _fresh_database(postgres.url, "template1") as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def kafka_jars() -> Path:
+    """Apache Kafka's jars, fetched once for all sessions; skips where Java or Maven is missing."""
+    data_dir = PROJECT_ROOT / "data"
+    if (missing := EmbeddedKafka(data_dir).missing()) is not None:
+        pytest.skip(missing)
+    return fetch_jars(data_dir / "kafka")
+
+
+@pytest.fixture(scope="session")
+def kafka_template(pytestconfig: pytest.Config, kafka_jars: Path) -> Path:
+    """A data directory with a Kafka broker that was never started, to copy from."""
+    template = pytestconfig.stash[_SHARED] / "kafka_template"
+    with FileLock(template.with_suffix(".lock")):
+        if not template.exists():
+            unfinished = template.with_suffix(".unfinished")
+            lend_jars(kafka_jars, unfinished)
+            KafkaHome(unfinished / "kafka").prepare()
+            unfinished.rename(template)
+    return template
+
+
+@pytest.fixture(scope="session")
+def kafka(pytestconfig: pytest.Config, kafka_jars: Path) -> str:
+    """Address of the session's Kafka broker."""
+    lend_jars(kafka_jars, pytestconfig.stash[_SHARED])
+    server = pytestconfig.stash[_KAFKA]
+    server.start()
+    return server.bootstrap_servers
+
+
+@pytest.fixture
+def kafka_settings(kafka: str) -> Settings:
+    """Settings that point at the session's broker, with topics of one test alone."""
+    name = uuid.uuid4().hex
+    settings = Settings(
+        kafka_bootstrap_servers=kafka,
+        events_topic=f"events-{name}",
+        events_partitions=3,
+        deviations_topic=f"deviations-{name}",
+        dlq_topic=f"dlq-{name}",
+    )
+    ensure_topics(settings)
+    return settings
+
+
+@pytest.fixture
+def make_topic(kafka: str) -> Callable[..., str]:
+    """Makes a topic of one test alone: `make_topic(partitions=2)` returns its name."""
+
+    def make(partitions: int = 1, **configuration: str) -> str:
+        name = f"t-{uuid.uuid4().hex}"
+        request = {"num_partitions": partitions, "configs": configuration}
+        with admin(Settings(kafka_bootstrap_servers=kafka)) as client:
+            client.create_topics({name: request}, wait_for_metadata=True)
+        return name
+
+    return make
+
+
+@pytest.fixture
+def kafka_broker(tmp_path: Path, kafka_template: Path) -> Iterator[KafkaBroker]:
+    """A running broker of one test alone, for tests in which it fails."""
+    with private_broker(kafka_template, tmp_path / "broker") as broker:
+        yield broker
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,13 +19,16 @@ import psutil
 import pytest
 import sqlalchemy as sa
 from filelock import FileLock
+from kafka import TopicPartition  # type: ignore[import-untyped]
 
+from fulfillment_assets.events.client import KafkaUnavailableError, consumer, producer
 from fulfillment_assets.kpis import rollups
 from fulfillment_assets.local.postgres import EmbeddedPostgres
 from fulfillment_assets.orders.simulator import SimulationPlan, write_csv
 from fulfillment_assets.settings import PROJECT_ROOT, Settings
 from fulfillment_assets.store.connection import create_engine
 from tests.cli.commands import MAIN, bare_environment, free_port
+from tests.events.broker import broker_processes, lend_jars
 
 IS_UP = "The platform is up"
 WAIT_SECONDS = 90.0
@@ -76,7 +80,8 @@ class Platform:
             assert self.process.stdout is not None
             for line in self.process.stdout:
                 self.output.append(line)
-                if IS_UP in line:
+                # The table of services is read to its end: `communicate` would not see the rest.
+                if line.startswith("└") and IS_UP in "".join(self.output):
                     return
         raise AssertionError("".join(self.output))
 
@@ -100,9 +105,10 @@ class Platform:
 
 @pytest.fixture
 def platform(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform on a machine without Java."""
     data_dir = tmp_path / "data"
-    environment = bare_environment()
-    for name in ("POSTGRES", "DAGSTER", "API"):
+    environment = bare_environment() | {"PATH": path_without_java(tmp_path / "bin")}
+    for name in ("POSTGRES", "KAFKA", "DAGSTER", "API"):
         environment[f"FULFILLMENT_{name}_PORT"] = str(free_port())
     environment["FULFILLMENT_DATA_DIR"] = str(data_dir)
     lock = tmp_path_factory.getbasetemp().parent / "platform.lock"
@@ -111,6 +117,18 @@ def platform(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     if started.process is not None and started.process.poll() is None:
         started.process.terminate()
         started.process.wait(WAIT_SECONDS)
+
+
+def path_without_java(directory: Path) -> str:
+    """A directory with all the programs of PATH but Java and Maven."""
+    directory.mkdir()
+    for folder in reversed(os.get_exec_path()):
+        for program in Path(folder).glob("*"):
+            link = directory / program.name
+            link.unlink(missing_ok=True)
+            if program.name not in {"java", "mvn"}:
+                link.symlink_to(program)
+    return str(directory)
 
 
 def test_the_demonstration_shows_a_result_ends_well_and_leaves_nothing_behind(
@@ -138,6 +156,7 @@ def test_the_demonstration_shows_a_result_ends_well_and_leaves_nothing_behind(
         "/docs",
     ):
         assert words in shown
+    assert "No orders from Kafka: no Java 17: install a JDK 17" in shown
     assert platform.left_behind() == []
     settings = Settings(data_dir=platform.data_dir, inbox_dir=None)
     assert sorted(path.name for path in settings.processed.iterdir()) == [
@@ -174,7 +193,8 @@ def test_dropped_files_are_scored_exactly_once_even_if_their_run_is_killed(
     large = simulated(tmp_path / "large.csv", rows=60_000, seed=2)
     large.replace(settings.inbox / "large.csv")
     client_port = wait_for(lambda: value(COPYING), "the large file is being written")
-    os.kill(owner_of(client_port), signal.SIGKILL)
+    for pid in owners_of(client_port):
+        os.kill(pid, signal.SIGKILL)
     assert value("SELECT count(*) FROM predictions") == 1_000, "nothing half-written is visible"
     second = platform.launch("up")
     assert "the platform is running already on" in second.communicate(timeout=WAIT_SECONDS)[0]
@@ -195,17 +215,47 @@ def test_dropped_files_are_scored_exactly_once_even_if_their_run_is_killed(
     assert platform.left_behind() == []
 
 
+def test_kafka_comes_up_with_it_and_comes_back_after_a_kill(
+    platform: Platform, kafka_jars: Path
+) -> None:
+    lend_jars(kafka_jars, platform.data_dir)
+    platform.environment["PATH"] = os.environ["PATH"]
+    platform.start("up")
+    address = f"127.0.0.1:{platform.environment['FULFILLMENT_KAFKA_PORT']}"
+    settings = Settings(kafka_bootstrap_servers=address)
+
+    def producible() -> bool:
+        with contextlib.suppress(KafkaUnavailableError), producer(settings) as sender:
+            sender.send("fulfillment-events", value=b"{}", partition=0).get(timeout=10)
+            return True
+        return False
+
+    assert producible(), "the topics are there"
+    (killed,) = broker_processes(platform.data_dir)
+    killed.kill()
+    wait_for(lambda: not killed.is_running(), "the broker is gone")
+    wait_for(producible, "another one took its place")
+    with consumer(settings) as reader:
+        place = TopicPartition("fulfillment-events", 0)
+        assert reader.end_offsets([place]) == {place: 2}
+
+    assert platform.process is not None
+    platform.process.send_signal(signal.SIGTERM)
+    assert platform.end() == 0
+    shown = "".join(platform.output)
+    assert re.search(rf"kafka +│ healthy +│ {address}", shown), shown
+    assert platform.left_behind() == []
+
+
 def simulated(path: Path, *, rows: int, seed: int) -> Path:
     """A file of orders; its truth stays beside it, outside the inbox."""
     return write_csv(SimulationPlan(rows, seed, dt.date(2026, 3, 1)), path).out_path
 
 
-def owner_of(port: int) -> int:
-    """The process that has this local port of a TCP connection to the database."""
-    (pid,) = {
+def owners_of(port: int) -> set[int]:
+    """The processes that hold this local port of a TCP connection to the database."""
+    return {
         connection.pid
         for connection in psutil.net_connections("tcp4")
-        if getattr(connection.laddr, "port", None) == port
+        if getattr(connection.laddr, "port", None) == port and connection.pid is not None
     }
-    assert pid is not None
-    return pid

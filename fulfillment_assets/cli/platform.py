@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack, suppress
 
+from rich.markup import escape
 from rich.table import Table
 
 from fulfillment_assets.cli.report import kpi_table, print_batch
@@ -12,7 +13,7 @@ from fulfillment_assets.cli.text import notes, results
 from fulfillment_assets.kpis.reads import read_kpis
 from fulfillment_assets.local import platform
 from fulfillment_assets.local.errors import LocalServiceError
-from fulfillment_assets.local.platform import Urls
+from fulfillment_assets.local.services import Urls
 from fulfillment_assets.local.supervisor import Supervisor, interruptible
 from fulfillment_assets.scoring.drop_folder import make_folders
 from fulfillment_assets.settings import Settings
@@ -52,7 +53,7 @@ def demo() -> None:
 
 
 def _start(settings: Settings, stack: ExitStack) -> tuple[Supervisor, Urls]:
-    with notes.status("starting the platform: PostgreSQL, Dagster, API ..."):
+    with notes.status("starting the platform: PostgreSQL, Kafka, Dagster, API ..."):
         return stack.enter_context(platform.running_platform(settings))
 
 
@@ -68,9 +69,14 @@ def _print_services(supervisor: Supervisor, urls: Urls) -> None:
     for name in ("service", "state", "where"):
         table.add_column(name)
     table.add_row("postgresql", "healthy", urls.database)
-    for service in supervisor.status():
+    services = supervisor.status()
+    for service in services:
         table.add_row(service.name, service.state.value, service.url or "")
+    if urls.kafka is not None and "kafka" not in {service.name for service in services}:
+        table.add_row("kafka", "unusable" if urls.kafka_problem else "healthy", urls.kafka)
     results.print(table)
+    if urls.kafka_problem is not None:
+        results.print(f"No orders from Kafka: {escape(urls.kafka_problem)}", soft_wrap=True)
 
 
 def _show_sample(settings: Settings, urls: Urls) -> None:

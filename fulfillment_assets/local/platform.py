@@ -1,48 +1,32 @@
-"""The whole platform on one machine: database, Dagster and API, on loopback."""
+"""The whole platform on one machine: database, Kafka, Dagster and API, on loopback."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import shlex
-import socket
-import sys
-import urllib.request
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from filelock import FileLock, Timeout
 
+from fulfillment_assets.events.client import KafkaUnavailableError, configured
+from fulfillment_assets.events.topics import ensure_topics
 from fulfillment_assets.local.errors import LocalServiceError
-from fulfillment_assets.local.health import LOOPBACK_OPENER, HealthCheck
-from fulfillment_assets.local.ports import LOOPBACK, any_port, free_port
+from fulfillment_assets.local.kafka import EmbeddedKafka
 from fulfillment_assets.local.postgres import EmbeddedPostgres
 from fulfillment_assets.local.service import Service
+from fulfillment_assets.local.services import Urls, compose
 from fulfillment_assets.local.supervisor import Supervisor
 from fulfillment_assets.settings import PROJECT_ROOT, Settings
 from fulfillment_assets.store import migrate
-from fulfillment_assets.store.connection import dagster_storage_url, normalise_url, shown_url
-
-DAGSTER_PORT: Final = 3000
-API_PORT: Final = 8000
+from fulfillment_assets.store.connection import dagster_storage_url, normalise_url
 
 _STATE_FILE: Final = "platform.json"
 _LOCK_FILE: Final = "platform.lock"
 _WATCH_SECONDS: Final = 2.0
-_QUERY_SECONDS: Final = 5.0
-_DAEMON_QUERY: Final = "{instance{daemonHealth{allDaemonStatuses{daemonType required healthy}}}}"
-
-
-@dataclass(frozen=True, slots=True)
-class Urls:
-    """Where a running platform is reached; the database without its password."""
-
-    database: str
-    dagster: str
-    api: str
 
 
 @contextlib.contextmanager
@@ -65,6 +49,30 @@ def database(settings: Settings) -> Iterator[str]:
         yield server.url
 
 
+@contextlib.contextmanager
+def broker(settings: Settings) -> Iterator[Settings]:
+    """The settings, pointing at a Kafka broker that is up and has the topics.
+
+    It is that of `KAFKA_BOOTSTRAP_SERVERS`, or of the platform that is running on this data
+    directory, or an embedded one, which is stopped at the end if this started it.
+
+    Raises:
+        LocalServiceError: the embedded broker does not start, or something is missing for it.
+        KafkaUnavailableError: the broker does not answer, or refuses us.
+    """
+    urls = running_urls(settings)
+    with contextlib.ExitStack() as stack:
+        if configured(settings):
+            found = settings
+        elif urls is not None and urls.kafka is not None:
+            found = _pointing_at(settings, urls.kafka)
+        else:
+            embedded = stack.enter_context(_embedded_kafka(settings).running())
+            found = _pointing_at(settings, embedded.bootstrap_servers)
+        ensure_topics(found)
+        yield found
+
+
 def environment(settings: Settings, database_url: str) -> dict[str, str]:
     """Environment variables with which every process of the platform agrees on where things are.
 
@@ -74,10 +82,13 @@ def environment(settings: Settings, database_url: str) -> dict[str, str]:
     home.mkdir(parents=True, exist_ok=True)
     _link(home / "dagster.yaml", PROJECT_ROOT / "dagster.yaml")
     storage = settings.dagster_postgres_url
-    training_file = settings.training_file
-    optional = (
-        {} if training_file is None else {"FULFILLMENT_TRAINING_FILE": str(training_file.resolve())}
-    )
+    files = {
+        "FULFILLMENT_TRAINING_FILE": settings.training_file,
+        "KAFKA_SSL_CAFILE": settings.kafka_ssl_cafile,
+        "KAFKA_SSL_CERTFILE": settings.kafka_ssl_certfile,
+        "KAFKA_SSL_KEYFILE": settings.kafka_ssl_keyfile,
+    }
+    servers = settings.kafka_bootstrap_servers
     return {
         "DATABASE_URL": database_url,
         "DAGSTER_POSTGRES_URL": (
@@ -87,7 +98,8 @@ def environment(settings: Settings, database_url: str) -> dict[str, str]:
         "FULFILLMENT_DATA_DIR": str(settings.data_dir.resolve()),
         "FULFILLMENT_MODELS_DIR": str(settings.models_dir.resolve()),
         "FULFILLMENT_INBOX_DIR": str(settings.inbox.resolve()),
-        **optional,
+        **({"KAFKA_BOOTSTRAP_SERVERS": servers} if servers else {}),
+        **{name: str(path.resolve()) for name, path in files.items() if path is not None},
     }
 
 
@@ -121,10 +133,14 @@ def running_platform(settings: Settings) -> Iterator[tuple[Supervisor, Urls]]:
         LocalServiceError: it is running already, or a part of it does not come up.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with _only_one(settings), database(settings) as url:
+    with _only_one(settings), database(settings) as url, contextlib.ExitStack() as starting:
+        settings, kafka, problem = _find_kafka(settings, starting)
         variables = environment(settings, url)
-        supervisor, urls = _compose(settings, variables)
+        supervisor, urls = compose(settings, variables, kafka)
         with supervisor:
+            starting.close()
+            problem = problem or _topics_problem(settings)
+            urls = replace(urls, kafka_problem=problem)
             state = settings.data_dir / _STATE_FILE
             state.write_text(json.dumps(asdict(urls)))
             try:
@@ -173,110 +189,41 @@ def _only_one(settings: Settings) -> Iterator[None]:
         ) from error
 
 
-def _compose(settings: Settings, variables: Mapping[str, str]) -> tuple[Supervisor, Urls]:
-    code_port = any_port()
-    dagster_port = free_port(settings.dagster_port, DAGSTER_PORT, "FULFILLMENT_DAGSTER_PORT")
-    api_port = free_port(settings.api_port, API_PORT, "FULFILLMENT_API_PORT")
-    urls = Urls(
-        database=shown_url(variables["DATABASE_URL"]),
-        dagster=f"http://{LOOPBACK}:{dagster_port}",
-        api=f"http://{LOOPBACK}:{api_port}",
-    )
-    workspace = shlex.quote(_write_workspace(settings, code_port))
-    services = [
-        _service(
-            "code-server",
-            f"dagster code-server start -h {LOOPBACK} -p {code_port} "
-            "-m fulfillment_assets.definitions --location-name fulfillment_assets",
-            _listens(code_port),
-            variables,
-        ),
-        _service(
-            "dagster-webserver",
-            f"dagster_webserver -h {LOOPBACK} -p {dagster_port} -w {workspace}",
-            f"{urls.dagster}/server_info",
-            variables,
-            url=urls.dagster,
-            after=("code-server",),
-        ),
-        _service(
-            "dagster-daemon",
-            f"dagster._daemon run -w {workspace}",
-            _daemon_runs(urls.dagster),
-            variables,
-            after=("code-server",),
-        ),
-        _service(
-            "api",
-            f"uvicorn fulfillment_api.app:create_app --factory --host {LOOPBACK} --port {api_port}",
-            f"{urls.api}/health/ready",
-            variables,
-            url=urls.api,
-        ),
-    ]
-    return Supervisor(services, settings.data_dir / "logs"), urls
+def _find_kafka(
+    settings: Settings, starting: contextlib.ExitStack
+) -> tuple[Settings, Service | None, str | None]:
+    """The settings with the broker's address, the embedded broker to start, what is missing.
+
+    Until `starting` is closed no other process starts an embedded broker.
+    """
+    if configured(settings):
+        return settings, None, None
+    try:
+        service = starting.enter_context(_embedded_kafka(settings).supervised())
+    except LocalServiceError as error:
+        return settings, None, str(error)
+    return _pointing_at(settings, service.url), service, None
 
 
-def _service(
-    name: str,
-    module: str,
-    health: HealthCheck | str,
-    variables: Mapping[str, str],
-    *,
-    url: str | None = None,
-    after: tuple[str, ...] = (),
-) -> Service:
-    return Service(
-        name,
-        [sys.executable, "-m", *shlex.split(module)],
-        health,
-        url=url,
-        env=variables,
-        # Not the project's root: Dagster would take another database from its `.env`.
-        cwd=Path(variables["FULFILLMENT_DATA_DIR"]),
-        after=after,
-    )
+def _embedded_kafka(settings: Settings) -> EmbeddedKafka:
+    if settings.kafka_security_protocol != "PLAINTEXT":
+        raise LocalServiceError(
+            f"KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} is for brokers of yours: "
+            "set KAFKA_BOOTSTRAP_SERVERS, too, or unset it"
+        )
+    kafka = EmbeddedKafka(settings.data_dir, settings.kafka_port)
+    if (problem := kafka.missing()) is not None:
+        raise LocalServiceError(problem)
+    return kafka
 
 
-def _write_workspace(settings: Settings, code_port: int) -> str:
-    """A workspace that points at the one code server, which webserver and daemon share."""
-    path = settings.data_dir.resolve() / "workspace.yaml"
-    server = {"host": LOOPBACK, "port": code_port, "location_name": "fulfillment_assets"}
-    path.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
-    return str(path)
+def _topics_problem(settings: Settings) -> str | None:
+    try:
+        ensure_topics(settings)
+    except KafkaUnavailableError as error:
+        return str(error)
+    return None
 
 
-def _listens(port: int) -> HealthCheck:
-    def check() -> str | None:
-        try:
-            with socket.create_connection((LOOPBACK, port), timeout=1):
-                return None
-        except OSError as error:
-            return f"nothing listens on port {port}: {error}"
-
-    return check
-
-
-def _daemon_runs(dagster_url: str) -> HealthCheck:
-    """Whether the daemon that runs sensors has sent a heartbeat, as the webserver tells."""
-
-    def check() -> str | None:
-        try:
-            answer = _graphql(dagster_url, _DAEMON_QUERY)
-        except (OSError, ValueError) as error:
-            return f"the webserver does not tell yet: {error}"
-        daemons = answer["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
-        waiting = [d["daemonType"] for d in daemons if d["required"] and not d["healthy"]]
-        return f"no heartbeat of {', '.join(waiting)} yet" if waiting else None
-
-    return check
-
-
-def _graphql(dagster_url: str, query: str) -> Any:
-    request = urllib.request.Request(
-        f"{dagster_url}/graphql",
-        data=json.dumps({"query": query}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    with LOOPBACK_OPENER.open(request, timeout=_QUERY_SECONDS) as response:
-        return json.load(response)
+def _pointing_at(settings: Settings, servers: str | None) -> Settings:
+    return settings.model_copy(update={"kafka_bootstrap_servers": servers})

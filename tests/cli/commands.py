@@ -11,7 +11,7 @@ from typing import Final
 MAIN: Final = "from fulfillment_assets.cli import main; main()"
 """Python code that runs the command."""
 
-_OURS: Final = ("DATABASE_URL", "DAGSTER", "FULFILLMENT")
+_OURS: Final = ("DATABASE_URL", "DAGSTER", "FULFILLMENT", "KAFKA")
 
 
 @dataclass(frozen=True)

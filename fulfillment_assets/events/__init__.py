@@ -1,0 +1,1 @@
+"""Events in Kafka: how it is reached, and the topics."""
