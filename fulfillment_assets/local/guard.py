@@ -17,6 +17,8 @@ from typing import Final
 
 import psutil
 
+MARK_PREFIX: Final = "FULFILLMENT_SUPERVISED_BY_"
+
 _POLL_SECONDS: Final = 0.05
 _KILL_SECONDS: Final = 10.0
 _EXEC_SECONDS: Final = 0.2

@@ -53,7 +53,7 @@ class Supervisor:
         grace_seconds: float = 10.0,
         policy: RestartPolicy = _DEFAULT_POLICY,
     ) -> None:
-        self._mark = f"FULFILLMENT_SUPERVISED_BY_{uuid.uuid4().hex.upper()}"
+        self._mark = f"{guard.MARK_PREFIX}{uuid.uuid4().hex.upper()}"
         self._log_dir = log_dir
         self._grace_seconds = grace_seconds
         self._runs: dict[str, ServiceRun] = {}

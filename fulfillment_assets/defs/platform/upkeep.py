@@ -1,8 +1,9 @@
-"""Daily upkeep: partitions are made ahead, and dropped when they are old."""
+"""Hourly upkeep: partitions are made ahead, and what is past retention is deleted."""
 
 import dagster as dg
 
 from fulfillment_assets.defs.constants import DATABASE_RETRY
+from fulfillment_assets.defs.platform.run_retention import delete_old_runs
 from fulfillment_assets.defs.resources import Platform
 
 
@@ -17,16 +18,17 @@ def keep_partitions(context: dg.OpExecutionContext, platform: Platform) -> None:
     context.log.info(f"ready: {', '.join(kept)}; dropped: {', '.join(dropped) or 'none'}")
 
 
-@dg.job(description="Make the coming days' partitions; drop those past retention.")
+@dg.job(description="Make the coming days' partitions; delete days and runs past retention.")
 def upkeep() -> None:
-    """Partitions of `predictions`, kept ahead of time and within retention."""
+    """Partitions of `predictions`, kept ahead of time and within retention, and Dagster's runs."""
     keep_partitions()
+    delete_old_runs()
 
 
 upkeep_schedule = dg.ScheduleDefinition(
     name="upkeep_schedule",
     job=upkeep,
-    cron_schedule="5 0 * * *",
+    cron_schedule="5 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )

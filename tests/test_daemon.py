@@ -1,0 +1,30 @@
+"""The daemon's faster loop rests on a constant of Dagster's inside: hold it to it."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from importlib.metadata import version
+
+from dagster._daemon import sensor
+
+from fulfillment_assets import daemon
+
+
+def test_the_constant_is_still_what_the_sensor_loop_sleeps_by() -> None:
+    assert version("dagster") == "1.13.27", "an upgrade: look at the sensor loop again"
+    assert sensor.MIN_INTERVAL_LOOP_TIME == 5
+    loop = inspect.getsource(sensor.execute_sensor_iteration_loop)
+    assert "MIN_INTERVAL_LOOP_TIME - loop_duration" in loop
+    assert daemon.LOOP_SECONDS < 5
+
+
+def test_it_is_dagsters_own_daemon() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "fulfillment_assets.daemon", "run", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Run any daemons configured on the DagsterInstance" in done.stdout
