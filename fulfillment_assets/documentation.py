@@ -1,8 +1,8 @@
 """Documents that are generated: `python -m fulfillment_assets.documentation` writes them anew.
 
-They are the JSON Schema of an order, and the tables between markers in the README and in the model
-card. The card's figures by gender need the training data: with `--data FILE` they are measured
-anew, and kept in docs/fairness.json.
+They are the JSON Schemas of an order and of an event, and the tables between markers in the README
+and in the model card. The card's figures by gender need the training data: with `--data FILE` they
+are measured anew, and kept in docs/fairness.json.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from fulfillment_assets.delay_model.metadata import ModelMetadata
 from fulfillment_assets.delay_model.training.candidates import SERVED, Candidate
 from fulfillment_assets.delay_model.training.data import read_training_file
 from fulfillment_assets.delay_model.training.fairness import FairnessReport, measure_fairness
+from fulfillment_assets.events.docs import event_schema_text
 from fulfillment_assets.orders.docs import contract_table, json_schema_text
 from fulfillment_assets.settings import PROJECT_ROOT, Settings
 
@@ -43,6 +44,7 @@ def documents(root: Path = PROJECT_ROOT) -> dict[Path, str]:
     return {
         **{path: _with_regions(path, tables) for path, tables in regions.items()},
         root / "docs" / "order.schema.json": json_schema_text(),
+        root / "docs" / "event.schema.json": event_schema_text(),
     }
 
 

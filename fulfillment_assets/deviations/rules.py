@@ -17,9 +17,9 @@ from sqlalchemy.engine import Connection
 
 from fulfillment_assets.delay_model.bands import LATE_SEVERITIES, SEVERITIES
 from fulfillment_assets.deviations.severity import Thresholds
+from fulfillment_assets.events.topics import DEVIATION_EVENTS
 from fulfillment_assets.orders.contract import CLOSED_STATUSES
 
-EVENT_TOPIC: Final = "deviation-events"
 SCHEMA_VERSION: Final = 1
 ANNOUNCED: Final = ("warning", "critical")
 """Severities of which an event tells the world."""
@@ -64,7 +64,7 @@ WITH breaches AS ({_BREACHES}), opened AS (
         new.status, new.created_at, new.updated_at, old.severity AS old_severity
 ), announced AS (
     INSERT INTO outbox (event_id, topic, key, payload)
-    SELECT event_id, '{EVENT_TOPIC}', order_id, json_build_object(
+    SELECT event_id, '{DEVIATION_EVENTS}', order_id, json_build_object(
         'schema_version', {SCHEMA_VERSION}, 'event_id', event_id, 'deviation_id', id,
         'order_id', order_id, 'kind', kind, 'severity', severity, 'reason', reason,
         'status', status, 'created_at', created_at, 'updated_at', updated_at,

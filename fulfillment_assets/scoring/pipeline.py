@@ -13,7 +13,6 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,6 +28,7 @@ from fulfillment_assets.orders.csv_reader import OrderFileError, read_orders
 from fulfillment_assets.orders.rejected_csv import RejectedCsv
 from fulfillment_assets.orders.validation import RejectedRow
 from fulfillment_assets.scoring import batch_jobs, progress, rejected, staging
+from fulfillment_assets.scoring.ahead import ahead
 from fulfillment_assets.scoring.batch_jobs import BatchJob
 from fulfillment_assets.scoring.drop_folder import archive
 from fulfillment_assets.scoring.reports import Scope, severity_counts
@@ -141,7 +141,7 @@ def _commit_file(engine: Engine, settings: Settings, scorer: DelayScorer, job: B
         thresholds = load_thresholds(connection)
         arrival = Arrival("batch", job.created_at, job.id)
         accepted = refused = 0
-        for chunk in _ahead(_prepare(job.path, scorer, thresholds, arrival)):
+        for chunk in ahead(_prepare(job.path, scorer, thresholds, arrival)):
             staging.stage(connection, chunk.encoded, job.day)
             rejected.store(connection, chunk.rejected, arrival)
             accepted += chunk.accepted
@@ -161,15 +161,6 @@ def _prepare(
     for batch in read_orders(path, chunk_rows=CHUNK_ROWS):
         scored = score_orders(batch.orders, scorer, thresholds, arrival)
         yield _Prepared(staging.encode_batch(scored, arrival), batch.rejected, len(scored))
-
-
-def _ahead(items: Iterator[_Prepared]) -> Iterator[_Prepared]:
-    """The same items, each made in another thread while the one before is being used."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare") as pool:
-        pending = pool.submit(next, items, None)
-        while (item := pending.result()) is not None:
-            pending = pool.submit(next, items, None)
-            yield item
 
 
 def _check_size(path: Path, settings: Settings) -> None:

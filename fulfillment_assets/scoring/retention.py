@@ -1,6 +1,7 @@
 """Retention: what is older than the kept days is dropped, predictions a partition at a time.
 
-Orders, deviations and batch jobs stay: they say what is, and what was done about it.
+Orders, deviations, batch jobs, positions in the stream and its gaps stay: they say what is, and
+what was done about it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 from sqlalchemy.engine import Engine
 
 from fulfillment_assets.deviations import rules
+from fulfillment_assets.events import offsets
 from fulfillment_assets.kpis import rollups
 from fulfillment_assets.scoring import rejected
 from fulfillment_assets.store.partitions import drop_partitions_before, start_of, utc_today
@@ -30,6 +32,7 @@ def apply_retention(engine: Engine, days: int, *, today: dt.date | None = None) 
         rollups.forget_before(connection, moment)
         rules.forget_events_before(connection, moment)
         rejected.forget_before(connection, moment)
+        offsets.forget_before(connection, moment)
     dropped = drop_partitions_before(engine, first_kept)
     if dropped:
         logger.info("dropped %s", ", ".join(dropped))

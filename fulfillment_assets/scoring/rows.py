@@ -35,13 +35,15 @@ class Arrival:
 
     Attributes:
         source: the way in.
-        received_at: aware; the same on every retry. It dates the predictions' partition.
+        received_at: aware; the same on every retry of a file. It dates the predictions' partition.
         batch_job_id: the job of a file; with the row number it makes a replay a no-op.
+        stream: topic and partition of messages, whose offsets stand for row numbers.
     """
 
     source: Source
     received_at: dt.datetime
     batch_job_id: uuid.UUID | None = None
+    stream: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +98,18 @@ def score_known(
     )
 
 
-def event_times(orders: pa.Table, received_at: dt.datetime) -> pa.Array:
+def event_times(orders: pa.Table, received_at: dt.datetime | pa.Array) -> pa.Array:
     """When each order's state became true: its last dated step that is not in the future.
 
     Without an order date the feed does not date its orders, and a state became true when it
     was received: else a delivery dated before the last receipt would pass for old news.
+
+    Args:
+        orders: n orders, as `ORDER_SCHEMA`.
+        received_at: when they were received, all at once or each.
     """
-    now = pa.scalar(received_at, _INSTANT)
+    at_once = isinstance(received_at, dt.datetime)
+    now = pa.scalar(received_at, _INSTANT) if at_once else received_at
     steps = [
         pc.cast(pc.if_else(pc.less_equal(orders[name], now), orders[name], None), pa.int64())
         for name in _LIFECYCLE  # the maximum of timestamps with a zone is not implemented
@@ -114,12 +121,10 @@ def event_times(orders: pa.Table, received_at: dt.datetime) -> pa.Array:
 def prediction_rows(scored: ScoredOrders, arrival: Arrival) -> pa.Table:
     """The rows of `predictions` for orders that have just arrived."""
     count = len(scored)
-    job = None if arrival.batch_job_id is None else arrival.batch_job_id.hex
     columns = {
         "created_at": _repeat(arrival.received_at, count, _INSTANT),
         "source": _repeat(arrival.source, count, pa.string()),
-        "batch_job_id": _repeat(job, count, pa.string()),
-        "row_number": scored.orders["row_number"],
+        **_origin(scored.orders, arrival),
         "order_id": scored.orders["order_id"],
         "event_time": scored.event_time,
         "order_status": scored.orders["order_status"],
@@ -127,6 +132,25 @@ def prediction_rows(scored: ScoredOrders, arrival: Arrival) -> pa.Table:
         "extra": scored.orders["extra"],
     }
     return pa.table(_verdicts(scored) | columns)
+
+
+def _origin(orders: pa.Table, arrival: Arrival) -> dict[str, StringColumn]:
+    """Where each order stands in what it came with."""
+    count = orders.num_rows
+    if arrival.stream is not None:
+        topic, partition = arrival.stream
+        return {
+            "topic": _repeat(topic, count, pa.string()),
+            "partition": _repeat(partition, count, pa.int32()),
+            "offset": orders["row_number"],
+            "produced_at": orders["produced_at"],
+            "correlation_id": orders["correlation_id"],
+        }
+    job = None if arrival.batch_job_id is None else arrival.batch_job_id.hex
+    return {
+        "batch_job_id": _repeat(job, count, pa.string()),
+        "row_number": orders["row_number"],
+    }
 
 
 def verdict_rows(scored: ScoredOrders) -> pa.Table:

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from fulfillment_assets.deviations.rules import (
-    EVENT_TOPIC,
     SCHEMA_VERSION,
     forget_events_before,
 )
@@ -103,7 +102,7 @@ def test_an_event_is_keyed_by_its_order_and_has_an_id_of_its_own(engine: Engine)
     ]
     assert len({event["event_id"] for event in found}) == 100
     for event in found:
-        assert event["topic"] == EVENT_TOPIC == "deviation-events"
+        assert event["topic"] == "deviation-events"
         assert event["payload"]["event_id"] == str(event["event_id"])
         assert event["payload"]["order_id"] == event["key"]
         assert event["published_at"] is None

@@ -49,6 +49,8 @@ TABLES = {
     "rejected_records",
     "settings",
     "settings_audit",
+    "stream_batches",
+    "stream_gaps",
     "stream_offsets",
     "tool_actions",
 }
@@ -61,6 +63,11 @@ SELECT id, 'shipment', 'none', '{}', '[]', 'm', '{}' FROM deviations LIMIT 1;
 INSERT INTO tool_actions (idempotency_key, deviation_id, tool, arguments, result)
 SELECT 'k', id, 'refund', '{}', '{}' FROM deviations LIMIT 1;
 INSERT INTO stream_offsets (topic, partition, next_offset) VALUES ('t', 0, 1);
+INSERT INTO stream_gaps (topic, partition, first_offset, last_offset, reason)
+VALUES ('t', 0, 0, 0, 'expired');
+INSERT INTO stream_batches (topic, partition, start_offset, end_offset, messages, predicted,
+    dead_lettered, model_version, run_id, attempt, seconds)
+VALUES ('t', 0, 0, 1, 1, 1, 0, 'm', 'r', 1, 0.1);
 INSERT INTO knowledge_documents (source, category, content, sha256) VALUES ('s', 'c', 'x', 'h');
 """
 
@@ -192,6 +199,43 @@ def test_models_that_were_known_before_their_files_were_kept_stay_known(
     migrate.downgrade(empty_database_url, "0001")
     with empty_engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT version FROM model_versions")) == "old"
+
+
+def test_dead_letters_of_a_topic_that_was_made_again_survive_as_far_as_they_can(
+    engine: Engine, database_url: str
+) -> None:
+    with engine.begin() as connection:
+        for hour in (1, 2):
+            connection.execute(
+                sa.text(
+                    'INSERT INTO rejected_records (source, topic, partition, "offset", raw, '
+                    "errors, message_key, message_time) VALUES ('streaming', 't', 0, 5, "
+                    "'{}', '[]', '\\x00ff', make_timestamptz(2026, 1, 1, :hour, 0, 0))"
+                ),
+                {"hour": hour},
+            )
+        connection.execute(
+            sa.text(
+                "INSERT INTO outbox (event_id, topic, key, payload, refused) "
+                "VALUES (uuidv7(), 't', 'k', '{}', 'too large')"
+            )
+        )
+        connection.execute(
+            sa.text("INSERT INTO stream_offsets (topic, partition, next_offset) VALUES ('t', 0, 6)")
+        )
+    kept = count(engine, "rejected_records")
+    migrate.downgrade(database_url, "0002")
+    assert (kept, count(engine, "rejected_records")) == (2, 1)
+    assert count(engine, "outbox") == 1
+    migrate.upgrade(database_url)
+    with engine.connect() as connection:
+        position = connection.execute(sa.text("SELECT * FROM stream_offsets")).one()
+    assert (position.next_offset, position.messages, position.topic_id) == (6, 0, None)
+
+
+def count(engine: Engine, table: str) -> int:
+    with engine.connect() as connection:
+        return int(connection.scalar(sa.text(f"SELECT count(*) FROM {table}")) or 0)
 
 
 def test_an_upgrade_makes_the_partitions_of_the_coming_days(
