@@ -21,6 +21,8 @@ from fulfillment_assets.defs.scoring.checks import (
 )
 from fulfillment_assets.defs.scoring.jobs import score_batch
 from fulfillment_assets.defs.scoring.sensors import drop_folder_sensor
+from fulfillment_assets.defs.streaming.jobs import relay_events, score_stream
+from fulfillment_assets.defs.streaming.sensors import kafka_sensor, outbox_sensor
 
 defs = dg.Definitions(
     assets=[
@@ -34,8 +36,16 @@ defs = dg.Definitions(
         data_drift,
     ],
     asset_checks=[rollups_equal_rebuild],
-    jobs=[train_model, score_batch, monitor_model, daily_checks, upkeep],
-    sensors=[drop_folder_sensor],
+    jobs=[
+        train_model,
+        score_batch,
+        score_stream,
+        relay_events,
+        monitor_model,
+        daily_checks,
+        upkeep,
+    ],
+    sensors=[drop_folder_sensor, kafka_sensor, outbox_sensor],
     schedules=[retrain_schedule, monitor_schedule, daily_checks_schedule, upkeep_schedule],
     resources=RESOURCES,
     executor=dg.in_process_executor,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dg.sensor(
     job=score_batch,
-    minimum_interval_seconds=1,
+    minimum_interval_seconds=2,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
         "Takes every file of the inbox that has stopped growing, and asks for one run a file. "
