@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format bench notebook lock clean
+.PHONY: help setup demo up test lint format bench soak notebook lock clean
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -42,10 +42,16 @@ format: $(READY) ## Mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Measure the batch path and the model on this machine
+bench: $(READY) ## Measure the batch path, the model and the stream on this machine
 	$(BIN)/fulfillment bench batch --rows 100000
 	$(BIN)/fulfillment bench batch --rows 1000000 --repeats 1
 	$(BIN)/fulfillment bench model
+	$(BIN)/fulfillment bench stream --rate 100 --duration 60
+	$(BIN)/fulfillment bench stream --rate 2000 --duration 60
+	$(BIN)/fulfillment bench stream --backlog 500000
+
+soak: $(READY) ## Stream for half an hour and kill a process every minute; nothing may be lost
+	$(BIN)/python -m benchmarks.soak
 
 notebook: $(READY) ## Execute the notebook and the model card's tables anew: DATA=file of outcomes
 	@test -f "$(DATA)" || { echo "Say which file: make notebook DATA=orders-with-outcomes.csv"; exit 1; }

@@ -7,9 +7,22 @@ import sys
 
 import typer
 
-from fulfillment_assets.cli import bench, database, kpis, model, orders, platform, train
+from fulfillment_assets.cli import (
+    bench,
+    database,
+    kpis,
+    model,
+    orders,
+    platform,
+    simulate,
+    stream,
+    train,
+)
 from fulfillment_assets.cli.text import complain
 from fulfillment_assets.delay_model.errors import DelayModelError
+from fulfillment_assets.events.client import KafkaUnavailableError
+from fulfillment_assets.events.offsets import PartitionBusyError, TopicReplacedError
+from fulfillment_assets.events.reader import LogTruncatedError
 from fulfillment_assets.local.errors import LocalServiceError
 from fulfillment_assets.store.connection import DatabaseUnavailableError
 
@@ -22,14 +35,25 @@ app = typer.Typer(
 app.command()(platform.up)
 app.command()(platform.demo)
 app.command()(orders.score)
-app.command()(orders.simulate)
+app.command()(simulate.simulate)
 app.command()(train.train)
 app.add_typer(model.app, name="model")
 app.add_typer(database.app, name="db")
+app.add_typer(stream.app, name="stream")
 app.add_typer(kpis.app, name="kpis")
 app.add_typer(bench.app, name="bench")
 
-EXPECTED = (LocalServiceError, DatabaseUnavailableError, DelayModelError, OSError, ValueError)
+EXPECTED = (
+    LocalServiceError,
+    DatabaseUnavailableError,
+    KafkaUnavailableError,
+    LogTruncatedError,
+    PartitionBusyError,
+    TopicReplacedError,
+    DelayModelError,
+    OSError,
+    ValueError,
+)
 """Errors whose text is written for the user; any other shows its traceback."""
 
 

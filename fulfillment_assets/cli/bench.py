@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from fulfillment_assets.cli.text import Json, notes, print_json, results
 
 app = typer.Typer(no_args_is_help=True, help="Measure the platform on this machine.")
+
+
+class Launcher(StrEnum):
+    """What starts the runs."""
+
+    WARM = "warm"
+    STOCK = "stock"
 
 
 @app.command()
@@ -59,10 +67,57 @@ def model(
     _print(times, as_json=as_json)
 
 
-def _print(times: Mapping[str, float | None], *, as_json: bool) -> None:
+@app.command()
+def stream(
+    rate: Annotated[float, typer.Option(min=0.001, help="Events a second.")] = 100.0,
+    duration: Annotated[float, typer.Option(min=1, help="Seconds for which they are sent.")] = 60.0,
+    backlog: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Instead: so many events wait when the platform starts; time their catch-up.",
+        ),
+    ] = None,
+    flush_messages: Annotated[
+        int, typer.Option(min=1, help="So many waiting messages of a partition start a run.")
+    ] = 1_000,
+    flush_seconds: Annotated[
+        float,
+        typer.Option(min=0.1, help="So does one that waited so long; the platform's default: 15."),
+    ] = 1.0,
+    launcher: Annotated[
+        Launcher, typer.Option(help="warm: runs are forked. stock: Dagster's own launcher.")
+    ] = Launcher.WARM,
+    fault_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of events that break the contract.")
+    ] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Time the stream, produced to committed, on a platform of its own that is up meanwhile.
+
+    Latencies are from a message's timestamp in Kafka to the commit of its range.
+    """
+    from benchmarks.private_platform import Load, StreamSettings
+    from benchmarks.stream import run, run_backlog
+    from fulfillment_assets.events.simulated import Traffic
+
+    settings = StreamSettings(flush_messages, flush_seconds, launcher.value)
+    traffic = Traffic(fault_share=fault_share)
+    with notes.status("measuring ..."):
+        if backlog is None:
+            times = asdict(run(Load(rate=rate, duration=duration, traffic=traffic), settings))
+        else:
+            times = asdict(run_backlog(Load(count=backlog, traffic=traffic), settings))
+    _print(times, as_json=as_json)
+
+
+def _print(times: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
-        print_json(dict(times))
+        print_json(times)
         return
     for name, value in times.items():
+        if isinstance(value, Mapping):
+            _print({f"{name}: {part}": number for part, number in value.items()}, as_json=False)
+            continue
         shown = "not measured" if value is None else f"{value:,}"
-        results.print(f"{name:>22}  {shown}")
+        results.print(f"{name:>32}  {shown}")

@@ -1,10 +1,8 @@
-"""Commands about files of orders: score them, and simulate them."""
+"""The command that scores a file of orders."""
 
 from __future__ import annotations
 
-import datetime as dt
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,12 +27,6 @@ if TYPE_CHECKING:
 
     from fulfillment_assets.scoring.batch_jobs import BatchJob
     from fulfillment_assets.scoring.pipeline import BatchResult
-
-
-class Target(StrEnum):
-    """Where simulated orders go."""
-
-    CSV = "csv"
 
 
 def score(
@@ -67,70 +59,19 @@ def score(
         raise typer.Exit(1)
 
 
-def simulate(
-    count: Annotated[int, typer.Option(min=1, help="How many orders.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")],
-    to: Annotated[Target, typer.Option(help="Where the orders go.")] = Target.CSV,
-    out: Annotated[Path, typer.Option(help="The file; a name in .gz is compressed.")] = Path(
-        "orders.csv"
-    ),
-    rate: Annotated[
-        float | None, typer.Option(min=0.001, help="Orders per second; as fast as can be if unset.")
-    ] = None,
-    start: Annotated[
-        dt.datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="First day of orders; unset: `days` days ago."),
-    ] = None,
-    days: Annotated[int, typer.Option(min=1, help="Length of the simulated period.")] = 30,
-    late_share: Annotated[
-        float | None, typer.Option(help="Share of late orders; unset: as in the real data.")
-    ] = None,
-    fault_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of rows that break the contract.")
-    ] = 0.0,
-) -> None:
-    """Simulate orders, with their true outcomes in a separate file.
-
-    Give --start to get the same bytes on any day.
-    """
-    from fulfillment_assets.orders.simulator import SimulationPlan, write_csv
-    from fulfillment_assets.store.partitions import utc_today
-
-    first = utc_today() - dt.timedelta(days=days) if start is None else start.date()
-    plan = SimulationPlan(
-        count=count,
-        seed=seed,
-        start=first,
-        days=days,
-        late_share=late_share,
-        fault_share=fault_share,
-    )
-    with _progress("simulating", count) as progress:
-        task = progress.task_ids[0]
-        report = write_csv(
-            plan, out, rate=rate, progress=lambda rows: progress.update(task, completed=rows)
-        )
-    results.print(
-        f"{report.rows:,} orders from {first} on ({report.late_share:.1%} late, "
-        f"{report.faulty_rows:,} faulty) in {report.out_path}, "
-        f"their true outcomes in {report.truth_path} ({report.seconds:.1f} s)",
-        markup=False,
-        soft_wrap=True,
-    )
-
-
 def _run(job: BatchJob) -> str | None:
     """Execute the scoring job with a bar that counts rows; return why it failed, if it did."""
     from fulfillment_assets.defs.scoring.local_run import failure_of, run_scoring_job
     from fulfillment_assets.scoring.progress import listening
 
-    with _progress(f"scoring {escape(job.filename)}", None) as progress:
+    with row_progress(f"scoring {escape(job.filename)}", None) as progress:
         task = progress.task_ids[0]
         with listening(lambda rows: progress.update(task, completed=rows)):
             return failure_of(run_scoring_job(job))
 
 
-def _progress(description: str, total: int | None) -> Progress:
+def row_progress(description: str, total: int | None) -> Progress:
+    """A bar that counts rows, in a terminal; its one task is there already."""
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -46,12 +46,20 @@ def test_the_commands_are_these() -> None:
         "db stop",
         "db status",
         "db upgrade",
+        "stream",
+        "stream status",
+        "stream replay",
+        "stream skip",
+        "stream dlq",
+        "stream dlq list",
+        "stream dlq retry",
         "kpis",
         "kpis rebuild",
         "bench",
         "bench batch",
         "bench model",
         "bench startup",
+        "bench stream",
     }
 
 

@@ -48,6 +48,9 @@ FAULTS: Final = tuple(Fault)
 LINE_FAULTS: Final = frozenset({Fault.TOO_FEW_CELLS, Fault.TOO_MANY_CELLS, Fault.INVALID_UTF8})
 """Faults of the whole CSV line, which no table of cells can hold; see `break_line`."""
 
+FIELD_FAULTS: Final = tuple(fault for fault in FAULTS if fault not in LINE_FAULTS)
+"""Faults of a field, whatever carries the order; see `broken_fields`."""
+
 # The cells that a fault replaces, one after the other as the fault comes round.
 _CELLS: Final[Mapping[Fault, tuple[tuple[str, str | None], ...]]] = {
     Fault.MISSING_ORDER_ID: (("order_id", None),),
@@ -122,7 +125,7 @@ def inject_faults(orders: pa.Table, faulty: BoolArray) -> tuple[pa.Table, pa.Arr
         turn, kind = divmod(rank, len(FAULTS))
         fault = FAULTS[kind]
         names[row] = fault.value
-        for column, text in _broken_cells(fault, turn, int(ordered[row])).items():
+        for column, text in broken_fields(fault, turn, int(ordered[row])).items():
             replaced[column][row] = text
     text_orders = with_iso_timestamps(orders)
     columns = [
@@ -146,7 +149,14 @@ def break_line(line: bytes, fault: Fault) -> bytes:
     return line[:4] + b"\xff\xfe" + line[4:]
 
 
-def _broken_cells(fault: Fault, turn: int, ordered: int) -> Mapping[str, str | None]:
+def broken_fields(fault: Fault, turn: int, ordered: int) -> Mapping[str, str | None]:
+    """What a fault puts in place of an order's fields, as text; None for an empty field.
+
+    Args:
+        fault: the kind of fault; one of `LINE_FAULTS` replaces nothing.
+        turn: how often the fault came before: its variants take turns.
+        ordered: when the order was placed, in seconds since 1970.
+    """
     if fault in _CELLS:
         variants = _CELLS[fault]
         column, text = variants[turn % len(variants)]

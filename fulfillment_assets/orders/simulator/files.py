@@ -79,13 +79,12 @@ def write_csv(
     rows = faulty = late = 0
     with ExitStack() as files:
         orders_file = files.enter_context(_replaced(out) if rate is None else _opened(out, out))
-        truth_file = files.enter_context(_replaced(truth_path))
+        write_truth = files.enter_context(csv_file(truth_path))
         for chunk in simulate(plan, chunk_rows=chunk_rows):
             if rows == 0:
                 orders_file.write(_header(chunk.orders))
-                truth_file.write(_header(chunk.truth))
             orders_file.write(_lines(chunk))
-            truth_file.write(_text(chunk.truth))
+            write_truth(chunk.truth)
             rows += chunk.truth.num_rows
             faulty += pc.sum(pc.not_equal(chunk.truth["fault"], "")).as_py()
             late += pc.sum(chunk.truth["is_late"]).as_py()
@@ -103,6 +102,24 @@ def write_csv(
         out_path=out,
         truth_path=truth_path,
     )
+
+
+@contextmanager
+def csv_file(path: Path) -> Iterator[Callable[[pa.Table], None]]:
+    """Write tables with the same columns into one CSV file, gzipped if its name ends in `.gz`.
+
+    It appears under its name when the block ends, and not at all if the block fails.
+    """
+    with _replaced(path) as file:
+        columns: list[str] = []
+
+        def write(table: pa.Table) -> None:
+            if not columns:
+                columns.extend(table.column_names)
+                file.write(_header(table))
+            file.write(_text(table))
+
+        yield write
 
 
 def _chunk_rows(rate: float | None) -> int:

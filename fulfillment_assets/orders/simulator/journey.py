@@ -94,6 +94,7 @@ class Journey(NamedTuple):
         carrier: index into `CARRIER_NAMES`.
         status: index into `STATUSES`.
         payment: index into `PAYMENTS`.
+        cancelled_at: when an order with status `cancelled` was cancelled; else without meaning.
     """
 
     ordered: IntArray
@@ -105,6 +106,7 @@ class Journey(NamedTuple):
     carrier: IntArray
     status: IntArray
     payment: IntArray
+    cancelled_at: IntArray
 
 
 def period(plan: SimulationPlan) -> tuple[int, int]:
@@ -158,6 +160,7 @@ def draw_journeys(
         carrier=_CARRIER.draw(draws.uniform(), mode),
         status=status,
         payment=_PAYMENT_OF_STATUS.draw(draws.uniform(), status),
+        cancelled_at=cancelled_at,
     )
 
 

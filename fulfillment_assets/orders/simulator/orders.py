@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +103,20 @@ _GLOBAL: Final[Mapping[str, Distribution]] = {
 }
 
 
+class OrderBlock(NamedTuple):
+    """One block of orders, drawn.
+
+    Attributes:
+        features: the model features and the outcome.
+        journey: dates, carrier, status and payment.
+        customer: number of each order's customer.
+    """
+
+    features: FeatureBlock
+    journey: Journey
+    customer: IntArray
+
+
 def cluster_distribution(late_share: float | None) -> Distribution:
     """Distribution of an order's cluster; see `recipe.cluster_weights`."""
     return Distribution(dict(enumerate(recipe.cluster_weights(late_share).tolist())))
@@ -158,48 +172,63 @@ def training_frame(count: int, seed: int) -> tuple[pa.Table, npt.NDArray[np.int8
     return features.slice(0, count).combine_chunks(), labels[:count]
 
 
-def _streams(plan: SimulationPlan) -> Iterator[tuple[int, Draws]]:
-    """The first row and the random stream of each block.
+def drawn_blocks(plan: SimulationPlan) -> Iterator[tuple[int, OrderBlock, Draws]]:
+    """The first row of each block, its orders, and its random stream, to be drawn from further.
 
-    The last block is drawn whole too and cut afterwards, so that the first orders of a plan do
-    not depend on how many follow.
+    The last block is drawn whole too, not cut, so that the first orders of a plan do not depend
+    on how many follow.
     """
-    for number, first_row in enumerate(range(0, plan.count, BLOCK_ROWS)):
-        yield first_row, Draws(plan.seed, number, BLOCK_ROWS)
-
-
-def _blocks(plan: SimulationPlan) -> Iterator[SimulatedChunk]:
     clusters = cluster_distribution(plan.late_share)
     days = order_days(plan)
     for first_row, draws in _streams(plan):
         features = draw_features(draws, clusters)
         values = features.values
         journey = draw_journeys(draws, plan, days, values["mode_of_shipment"], features.is_late)
+        # A customer's gender never changes: it is the last digit's parity.
         customer = values["gender"] + 2 * scaled(squared(draws.uniform()), CUSTOMERS_PER_GENDER)
-        order_id = numbered(f"ORD-{plan.seed:04X}-", first_row + 1 + np.arange(BLOCK_ROWS), 9)
-        orders = _order_table(order_id, customer, features, journey)
+        yield first_row, OrderBlock(features, journey, customer), draws
+
+
+def order_ids(seed: int, first: int, count: int) -> pa.Array:
+    """Identifiers of consecutive orders, the first of which has the number `first`."""
+    return numbered(f"ORD-{seed:04X}-", first + np.arange(count), 9)
+
+
+def _streams(plan: SimulationPlan) -> Iterator[tuple[int, Draws]]:
+    """The first row and the random stream of each block."""
+    for number, first_row in enumerate(range(0, plan.count, BLOCK_ROWS)):
+        yield first_row, Draws(plan.seed, number, BLOCK_ROWS)
+
+
+def _blocks(plan: SimulationPlan) -> Iterator[SimulatedChunk]:
+    for first_row, block, draws in drawn_blocks(plan):
+        order_id = order_ids(plan.seed, first_row + 1, BLOCK_ROWS)
+        orders = order_table(order_id, block)
         fault = pa.repeat("", BLOCK_ROWS)
         if plan.fault_share > 0:
             orders, fault = inject_faults(orders, draws.happens(plan.fault_share))
-        truth = pa.table(
-            {
-                "order_id": order_id,
-                "is_late": pa.array(features.is_late),
-                "delivery_date": timestamps(journey.delivered),
-                "fault": fault,
-            }
-        )
+        truth = truth_table(order_id, block).append_column("fault", fault)
         rows = min(BLOCK_ROWS, plan.count - first_row)
         yield SimulatedChunk(orders.slice(0, rows), truth.slice(0, rows))
 
 
-def _order_table(
-    order_id: pa.Array, customer: IntArray, features: FeatureBlock, journey: Journey
-) -> pa.Table:
-    columns = _feature_columns(features) | {
+def truth_table(order_id: pa.Array, block: OrderBlock) -> pa.Table:
+    """What becomes of orders: `order_id`, `is_late`, and the true `delivery_date`."""
+    return pa.table(
+        {
+            "order_id": order_id,
+            "is_late": pa.array(block.features.is_late),
+            "delivery_date": timestamps(block.journey.delivered),
+        }
+    )
+
+
+def order_table(order_id: pa.Array, block: OrderBlock) -> pa.Table:
+    """Every field of the contract, as known at the end of the period, typed."""
+    journey = block.journey
+    columns = _feature_columns(block.features) | {
         "order_id": order_id,
-        # A customer's gender never changes: it is the last digit's parity.
-        "customer_id": numbered("CUST-", customer, 6),
+        "customer_id": numbered("CUST-", block.customer, 6),
         "order_date": timestamps(journey.ordered),
         "promised_delivery_date": timestamps(journey.promised),
         "ship_date": timestamps(journey.shipped, journey.has_shipped),

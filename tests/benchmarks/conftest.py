@@ -1,0 +1,3 @@
+from tests.scoring.fixtures import scorer, workplace
+
+__all__ = ["scorer", "workplace"]
