@@ -80,7 +80,6 @@ class Platform:
             assert self.process.stdout is not None
             for line in self.process.stdout:
                 self.output.append(line)
-                # The table of services is read to its end: `communicate` would not see the rest.
                 if line.startswith("└") and IS_UP in "".join(self.output):
                     return
         raise AssertionError("".join(self.output))
@@ -88,9 +87,10 @@ class Platform:
     def end(self) -> int:
         """Wait for the end of the command; returns its exit status."""
         assert self.process is not None
-        rest, _ = self.process.communicate(timeout=WAIT_SECONDS)
-        self.output.append(rest)
-        return self.process.returncode
+        assert self.process.stdout is not None
+        # Not `communicate`: it does not see the lines that were read ahead.
+        self.output.extend(self.process.stdout)
+        return self.process.wait(WAIT_SECONDS)
 
     def left_behind(self) -> list[str]:
         """The processes that still belong to the platform, whoever started them."""
