@@ -26,7 +26,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from benchmarks.usage import cpu_seconds
-from fulfillment_assets.local import forkserver_main, platform, services
+from fulfillment_assets.forkserver import server
+from fulfillment_assets.local import platform, services
 from fulfillment_assets.local.health import LOOPBACK_OPENER
 from fulfillment_assets.settings import Settings
 from fulfillment_assets.store.connection import create_engine, dagster_storage_url
@@ -170,7 +171,7 @@ class _Bench:
     def forkserver_mb(self) -> int | None:
         """Resident memory of the forkserver; None where there is none."""
         for process in self._dagster_processes():
-            if forkserver_main.__name__ in process.cmdline():
+            if server.__name__ in process.cmdline():
                 return int(process.memory_info().rss // _MEGABYTE)
         return None
 

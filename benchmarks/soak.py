@@ -38,8 +38,8 @@ from benchmarks.private_platform import (
 from benchmarks.stream import Ledger, drain, ledger_of
 from benchmarks.usage import rss_mb
 from fulfillment_assets.events.simulated import Traffic
+from fulfillment_assets.forkserver.identity import ProcessIdentity
 from fulfillment_assets.kpis import rollups
-from fulfillment_assets.local.identity import ProcessIdentity
 from fulfillment_assets.local.postgres import EmbeddedPostgres
 
 VICTIMS: Final = ("run", "dagster-daemon", "code-server", "kafka", "postgresql")

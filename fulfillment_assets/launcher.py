@@ -1,7 +1,7 @@
 """Runs that start in a quarter of a second, each forked from a process that has imported all.
 
 `dagster.yaml` names `WarmRunLauncher`. What it uses of Dagster's inside, which an upgrade may
-change, is imported here and nowhere else; a test holds it against the installed version.
+change, is imported here and in `run_worker`; a test holds it against the installed version.
 """
 
 from __future__ import annotations
@@ -16,32 +16,25 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Self
 
 import dagster as dg
-from dagster._cli.api import _execute_run_command_body
 from dagster._core.code_pointer import ModuleCodePointer
-from dagster._core.instance import InstanceRef
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
-from dagster._serdes import ConfigurableClassData, deserialize_value, serialize_value
-from dagster._utils.interrupts import capture_interrupts
+from dagster._serdes import ConfigurableClassData, serialize_value
 
-from fulfillment_assets.local.forkserver import ForkServer, ForkServerError
+from fulfillment_assets.forkserver.client import ForkServer, ForkServerError
+from fulfillment_assets.forkserver.run_imports import PACKAGE, run_imports
+from fulfillment_assets.forkserver.sources import SourceWatch
 from fulfillment_assets.local.guard import MARK_PREFIX
-from fulfillment_assets.local.identity import ProcessIdentity
-from fulfillment_assets.local.run_imports import PACKAGE, run_imports
-from fulfillment_assets.local.sources import SourceWatch
+from fulfillment_assets.run_worker import execute_run, worker_of
 
 VARIABLE: Final = "FULFILLMENT_RUN_LAUNCHER"
 WARM: Final = "warm"
 STOCK: Final = "stock"
-WORKER_TAG: Final = "fulfillment/worker"
 
-_POOL_RECYCLE_SECONDS: Final = 2
-_POOL_OVERFLOW: Final = 10
 _COLD_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.1
 
@@ -258,7 +251,7 @@ class WarmRunLauncher(dg.DefaultRunLauncher):
             ended = weakref.WeakMethod(self._ended)
             self._sources = SourceWatch([PACKAGE, self._module.partition(".")[0]])
             self._server = ForkServer(
-                f"{__name__}:{execute_run.__name__}",
+                f"{execute_run.__module__}:{execute_run.__name__}",
                 [*run_imports(), self._module],
                 _environment(),
                 lambda run_id, status: method(run_id, status) if (method := ended()) else None,
@@ -285,33 +278,6 @@ class WarmRunLauncher(dg.DefaultRunLauncher):
             self._instance.report_run_canceled(run, message)
         else:
             self._instance.report_run_failed(run, message)
-
-
-def execute_run(argument: str) -> None:
-    """Execute a run in this process, from its first event to its last.
-
-    Args:
-        argument: id of the run, and the reference of its Dagster instance, as JSON.
-    """
-    run_id, reference = json.loads(argument)
-    reference = deserialize_value(reference, InstanceRef)
-    with capture_interrupts(), dg.DagsterInstance.from_ref(reference) as instance:
-        # One connection for many events; recycled soon, so that a restarted database is no failure.
-        instance.optimize_for_webserver(0, _POOL_RECYCLE_SECONDS, _POOL_OVERFLOW)
-        worker = {"run_id": run_id, **asdict(ProcessIdentity.this())}
-        instance.add_run_tags(run_id, {WORKER_TAG: json.dumps(worker)})
-        _execute_run_command_body(run_id, instance, lambda event: None, False)
-
-
-def worker_of(run: dg.DagsterRun) -> ProcessIdentity | None:
-    """The process that executes a run, or did; None if it has not begun, or the launcher is stock.
-
-    A retried run inherits the tags of the first, but not its process.
-    """
-    worker = json.loads(run.tags.get(WORKER_TAG, "{}"))
-    if worker.pop("run_id", None) != run.run_id:
-        return None
-    return ProcessIdentity(**worker)
 
 
 def _environment() -> dict[str, str]:

@@ -38,7 +38,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "deviations",
         "scoring",
     },
-    "launcher": {"dagster", "settings", "local"},
+    "forkserver": {"settings", "local"},
+    "run_worker": {"dagster", "forkserver"},
+    "launcher": {"dagster", "local", "forkserver", "run_worker"},
     "daemon": {"dagster"},
     "fulfillment_api": {
         "settings",
@@ -73,6 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "deviations",
         "scoring",
         "local",
+        "forkserver",
     },
     "cli": {
         "settings",
@@ -93,7 +96,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Each package, and the others that it may import; `definitions` is part of `defs`."""
 
 DAGSTER = tuple(
-    f"fulfillment_assets.{name}" for name in ("defs.", "definitions", "launcher", "daemon")
+    f"fulfillment_assets.{name}"
+    for name in ("defs.", "definitions", "launcher", "run_worker", "daemon")
 )
 ROOTS = ("fulfillment_assets", "fulfillment_api", "benchmarks")
 HEAVY = {"lightgbm", "sklearn", "pandas"}

@@ -29,10 +29,11 @@ from dagster._core.workspace.load_target import ModuleTarget
 from dagster._serdes import deserialize_value, serialize_value
 from dagster._utils.interrupts import capture_interrupts
 
-from fulfillment_assets.launcher import WORKER_TAG, WarmRunLauncher, worker_of
+from fulfillment_assets.forkserver.sources import SourceWatch
+from fulfillment_assets.launcher import WarmRunLauncher
 from fulfillment_assets.local.service import RestartPolicy, Service, State
-from fulfillment_assets.local.sources import SourceWatch
 from fulfillment_assets.local.supervisor import Supervisor
+from fulfillment_assets.run_worker import WORKER_TAG, worker_of
 from fulfillment_assets.settings import PROJECT_ROOT
 from tests.scoring.fixtures import dagster_storage
 from tests.warm_runs import JOBS, Runs, make_home, wait_for

@@ -18,8 +18,9 @@ from dagster._core.workspace.context import BaseWorkspaceRequestContext, Workspa
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
-from fulfillment_assets.launcher import WarmRunLauncher, worker_of
-from fulfillment_assets.local.identity import ProcessIdentity
+from fulfillment_assets.forkserver.identity import ProcessIdentity
+from fulfillment_assets.launcher import WarmRunLauncher
+from fulfillment_assets.run_worker import worker_of
 from fulfillment_assets.settings import PROJECT_ROOT
 
 JOBS: Final = "tests.warm_jobs"

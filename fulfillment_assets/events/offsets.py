@@ -1,4 +1,4 @@
-"""Where the stream stands: `stream_offsets`, with its gaps and its committed ranges.
+"""Where the stream stands: `stream_offsets`, with its committed ranges.
 
 PostgreSQL holds the only truth. An offset moves in the transaction that commits what became of
 the messages before it, so each message is accounted for once: as a prediction, as a dead letter,
@@ -18,6 +18,7 @@ from psycopg2.errors import LockNotAvailable
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 
+from fulfillment_assets.events.gaps import record_gaps
 from fulfillment_assets.events.ranges import Gap, StreamRange
 
 _TICK: Final = dt.timedelta(microseconds=1)
@@ -269,30 +270,6 @@ def credit(
     )
 
 
-def record_gaps(connection: Connection, gaps: Sequence[Gap]) -> None:
-    """Keep gaps, in the caller's transaction."""
-    if gaps:
-        connection.execute(
-            sa.text(
-                "INSERT INTO stream_gaps (topic, partition, first_offset, last_offset, reason) "
-                "VALUES (:topic, :partition, :first, :last, :reason)"
-            ),
-            [_values(gap) for gap in gaps],
-        )
-
-
-def gaps_of(connection: Connection, topic: str) -> list[Gap]:
-    """The gaps of a topic, in the order in which they were noticed."""
-    rows = connection.execute(
-        sa.text(
-            "SELECT topic, partition, first_offset AS first, last_offset AS last, reason "
-            "FROM stream_gaps WHERE topic = :topic ORDER BY id"
-        ),
-        {"topic": topic},
-    )
-    return [Gap(**row._mapping) for row in rows]
-
-
 def forget_before(connection: Connection, moment: dt.datetime) -> None:
     """Delete the record of ranges committed before `moment`; positions and gaps stay."""
     connection.execute(
@@ -306,5 +283,5 @@ def server_time(connection: Connection) -> dt.datetime:
     return now
 
 
-def _values(record: StreamRange | Gap | Commit) -> dict[str, Any]:
+def _values(record: StreamRange | Commit) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__slots__}

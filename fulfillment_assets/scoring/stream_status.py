@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from fulfillment_assets.events import offsets
 from fulfillment_assets.events.backlog import PartitionBacklog
+from fulfillment_assets.events.gaps import gaps_of
 from fulfillment_assets.events.offsets import Position
 from fulfillment_assets.events.ranges import Gap
 
@@ -89,7 +90,7 @@ def stream_status(
         backlogs: what waits in each partition, as seen just before.
     """
     positions = {p.partition: p for p in offsets.positions(connection, topic)}
-    gaps = offsets.gaps_of(connection, topic)
+    gaps = gaps_of(connection, topic)
     return StreamStatus(
         topic,
         tuple(

@@ -20,6 +20,7 @@ from fulfillment_assets.events.client import (
     admin,
     connection_arguments,
 )
+from fulfillment_assets.events.gaps import gaps_of
 from fulfillment_assets.events.offsets import Commit
 from fulfillment_assets.events.ranges import Gap, StreamRange
 from fulfillment_assets.events.topic_log import topic_id
@@ -126,7 +127,7 @@ def commit(engine: Engine, settings: Settings, start: int, end: int, partition: 
 
 def gaps(engine: Engine, settings: Settings) -> list[Gap]:
     with engine.connect() as connection:
-        return offsets.gaps_of(connection, settings.events_topic)
+        return gaps_of(connection, settings.events_topic)
 
 
 def test_a_new_topic_is_watched_from_its_first_message(

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from fulfillment_assets.events import offsets
+from fulfillment_assets.events.gaps import gaps_of
 from fulfillment_assets.events.offsets import (
     Commit,
     OffsetMismatchError,
@@ -107,8 +108,8 @@ def test_gaps_are_kept_with_their_reason(engine: Engine) -> None:
     gaps = [Gap("t", 0, 0, 4, "expired"), Gap("t", 0, 6, 6, "unreadable")]
     advance(engine, 0, 10, *gaps)
     with engine.connect() as connection:
-        assert offsets.gaps_of(connection, "t") == gaps
-        assert offsets.gaps_of(connection, "other") == []
+        assert gaps_of(connection, "t") == gaps
+        assert gaps_of(connection, "other") == []
     assert [str(gap) for gap in gaps] == ["t[0] 0-4: expired", "t[0] 6-6: unreadable"]
     assert [gap.offsets for gap in gaps] == [5, 1]
 
@@ -146,7 +147,7 @@ def test_a_move_compares_with_where_the_partition_stood(engine: Engine) -> None:
     ):
         offsets.move(connection, before, 0, uuid.UUID(int=2), gap)
     with engine.connect() as connection:
-        assert offsets.gaps_of(connection, "t") == [gap]
+        assert gaps_of(connection, "t") == [gap]
 
 
 def test_counts_can_be_corrected_and_still_add_up(engine: Engine) -> None:

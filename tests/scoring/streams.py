@@ -12,6 +12,7 @@ from sqlalchemy.engine import Engine
 
 from fulfillment_assets.events import offsets
 from fulfillment_assets.events.client import admin
+from fulfillment_assets.events.gaps import gaps_of
 from fulfillment_assets.events.offsets import Position
 from fulfillment_assets.events.ranges import Gap, StreamRange
 from fulfillment_assets.events.topic_log import look_at
@@ -84,7 +85,7 @@ class Stream:
     def gaps(self) -> list[Gap]:
         """All recorded gaps."""
         with self.engine.connect() as connection:
-            return offsets.gaps_of(connection, self.topic)
+            return gaps_of(connection, self.topic)
 
     def predicted(self) -> list[tuple[int, int, str]]:
         """Partition, offset and order of every prediction."""

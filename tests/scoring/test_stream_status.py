@@ -11,6 +11,7 @@ from sqlalchemy.engine import Engine
 
 from fulfillment_assets.events import offsets
 from fulfillment_assets.events.backlog import PartitionBacklog
+from fulfillment_assets.events.gaps import record_gaps
 from fulfillment_assets.events.ranges import Gap
 from fulfillment_assets.scoring.stream_status import PartitionStatus, stream_status
 
@@ -34,7 +35,7 @@ def partition(
             {"next": next_offset},
         )
         offsets.credit(connection, "t", 0, predicted=predicted, dead_lettered=dead_lettered)
-        offsets.record_gaps(connection, gaps)
+        record_gaps(connection, gaps)
         found = stream_status(connection, "t", [backlog])
     [one] = found.partitions
     return one

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import Pipe
 from typing import Final
 
-from fulfillment_assets.local import forkserver_main
+from fulfillment_assets.forkserver import server
+from fulfillment_assets.forkserver.server import Notice, Request
 from fulfillment_assets.local.errors import LocalServiceError
-from fulfillment_assets.local.forkserver_main import Notice, Request
 
 SINGLE_THREADED: Final = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -64,7 +64,7 @@ class ForkServer:
                 [
                     sys.executable,
                     "-m",
-                    forkserver_main.__name__,
+                    server.__name__,
                     str(theirs.fileno()),
                     function,
                     *modules,

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from fulfillment_assets.local.forkserver import ForkServer, ForkServerError
+from fulfillment_assets.forkserver.client import ForkServer, ForkServerError
 from fulfillment_assets.settings import PROJECT_ROOT
 from tests.local.conftest import StartPython
 
@@ -43,7 +43,7 @@ class Forks:
 
     def __post_init__(self) -> None:
         self.server = ForkServer(
-            "tests.local.forked:act", self.modules, self.environment, self.ended.__setitem__
+            "tests.forkserver.forked:act", self.modules, self.environment, self.ended.__setitem__
         )
 
     def start(self, action: str, key: str = "child") -> int:
@@ -211,7 +211,7 @@ def test_children_survive_a_killed_server(forks: Forks) -> None:
 
 def test_a_server_that_hangs_is_given_up(forks: Forks, monkeypatch: pytest.MonkeyPatch) -> None:
     forks.report()
-    monkeypatch.setattr("fulfillment_assets.local.forkserver._FORK_SECONDS", 0.2)
+    monkeypatch.setattr("fulfillment_assets.forkserver.client._FORK_SECONDS", 0.2)
     os.kill(forks.server.pid, signal.SIGSTOP)
     with pytest.raises(ForkServerError, match=r"did not answer within 0\.2 seconds"):
         forks.start("report", "next")
@@ -224,7 +224,7 @@ def test_server_and_child_outlive_the_process_that_started_them(
     process = start_python(
         "import os, sys, time\n"
         "from pathlib import Path\n"
-        "from tests.local.test_forkserver import Forks\n"
+        "from tests.forkserver.test_client import Forks\n"
         "forks = Forks(Path(sys.argv[1]))\n"
         "print(forks.server.pid, forks.start('wait'), flush=True)\n"
         "time.sleep(60)\n",
@@ -263,7 +263,7 @@ def test_an_error_in_the_callback_is_logged_and_the_server_goes_on(
         forks.ended[key] = status
 
     forks.server.kill()
-    forks.server = ForkServer("tests.local.forked:act", (), ENVIRONMENT, fail)
+    forks.server = ForkServer("tests.forkserver.forked:act", (), ENVIRONMENT, fail)
     forks.start("report", "first")
     wait_for(lambda: "the callback fails" in caplog.text)
     forks.report("second")

@@ -1,6 +1,6 @@
 """The process behind `ForkServer`: imports once, then forks a child for each request.
 
-As a program, `forkserver_main.py DESCRIPTOR MODULE:FUNCTION MODULE...` imports the modules and then
+As a program, `server.py DESCRIPTOR MODULE:FUNCTION MODULE...` imports the modules and then
 reads requests `(key, argument, environment)` from the connection of that descriptor. A child calls
 the function with the argument. What is told back:
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fulfillment_assets.local.sources import SourceWatch
+from fulfillment_assets.forkserver.sources import SourceWatch
 
 
 @pytest.fixture

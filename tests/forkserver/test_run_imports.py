@@ -10,8 +10,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from fulfillment_assets.local.forkserver import SINGLE_THREADED
-from fulfillment_assets.local.run_imports import PACKAGE, run_imports
+from fulfillment_assets.forkserver.client import SINGLE_THREADED
+from fulfillment_assets.forkserver.run_imports import PACKAGE, run_imports
 from fulfillment_assets.settings import PROJECT_ROOT
 
 IMPORT = """

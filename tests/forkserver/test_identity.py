@@ -13,11 +13,11 @@ from dataclasses import replace
 
 import pytest
 
-from fulfillment_assets.local.identity import ProcessIdentity
+from fulfillment_assets.forkserver.identity import ProcessIdentity
 
 TELL = """
 import dataclasses, json, signal, sys, time
-from fulfillment_assets.local.identity import ProcessIdentity
+from fulfillment_assets.forkserver.identity import ProcessIdentity
 signal.signal(signal.SIGTERM, getattr(signal, sys.argv[1]))
 print(json.dumps(dataclasses.asdict(ProcessIdentity.this())), flush=True)
 time.sleep(60)

@@ -1,0 +1,1 @@
+"""A process that has imported everything, and forks others from itself."""
