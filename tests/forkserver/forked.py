@@ -52,8 +52,8 @@ def leave(path: Path) -> None:
 
 def wait(path: Path) -> None:
     """Say that we are there, and wait to be interrupted or killed."""
-    _write(path, str(os.getpid()))
     try:
+        _write(path, str(os.getpid()))
         time.sleep(60)
     except KeyboardInterrupt:
         _write(path, "interrupted")
