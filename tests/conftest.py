@@ -35,6 +35,8 @@ from tests.events.broker import KafkaBroker, lend_jars, private_broker
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
+pytest_plugins = ["tests.programs"]
+
 _WORKER_INPUT: Final = "shared_directory"
 _SHARED: Final = pytest.StashKey[Path]()
 _SERVER: Final = pytest.StashKey[EmbeddedPostgres]()

@@ -17,7 +17,7 @@ import pytest
 
 from fulfillment_assets.forkserver.client import ForkServer, ForkServerError
 from fulfillment_assets.settings import PROJECT_ROOT
-from tests.local.conftest import StartPython
+from tests.programs import StartPython
 
 WAIT_SECONDS = 20.0
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT_ROOT)}
