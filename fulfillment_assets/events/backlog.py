@@ -86,11 +86,17 @@ def due_ranges(
     settings: Settings,
     now: dt.datetime,
 ) -> list[StreamRange]:
-    """The ranges to request now: one for each partition that is due and has no run."""
+    """The ranges to request now: none, or one of each partition without a run in which any waits.
+
+    Runs cost more than messages: where one partition is due, what waits in the others goes along.
+    """
+    free = [backlog for backlog in backlogs if backlog.partition not in in_flight]
+    if not any(backlog.due(settings, now) for backlog in free):
+        return []
     return [
         backlog.next_range(settings.stream_max_range)
-        for backlog in backlogs
-        if backlog.partition not in in_flight and backlog.due(settings, now)
+        for backlog in free
+        if backlog.lag or backlog.expired
     ]
 
 

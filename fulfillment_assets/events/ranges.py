@@ -22,6 +22,11 @@ class StreamRange:
     start: int
     end: int
 
+    @property
+    def offsets(self) -> int:
+        """How many offsets it spans."""
+        return self.end - self.start
+
     def __str__(self) -> str:
         return f"{self.topic}[{self.partition}] {self.start}-{self.end}"
 

@@ -46,8 +46,12 @@ def shown_url(url: str | URL) -> str:
 
 
 def dagster_storage_url(url: str | URL) -> str:
-    """The URL of Dagster's own storage: schema `dagster` of the application's database."""
-    options = {"options": f"-csearch_path={DAGSTER_SCHEMA}"}
+    """The URL of Dagster's own storage: schema `dagster` of the application's database.
+
+    Its commits do not wait for the disk: a crash of the server may take back the last half second
+    of run records, none of which says what is committed in the application's tables.
+    """
+    options = {"options": f"-csearch_path={DAGSTER_SCHEMA} -csynchronous_commit=off -cjit=off"}
     return normalise_url(url).update_query_dict(options).render_as_string(hide_password=False)
 
 

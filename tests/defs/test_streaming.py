@@ -12,7 +12,7 @@ import pytest
 from fulfillment_assets.definitions import defs
 from fulfillment_assets.defs.resources import RESOURCES
 from fulfillment_assets.defs.streaming import sensors
-from fulfillment_assets.defs.streaming.jobs import PARTITION_TAG, RANGE_TAG, STREAM_JOB
+from fulfillment_assets.defs.streaming.jobs import PARTITION_TAG, STREAM_JOB
 from fulfillment_assets.events.client import admin, producer
 from fulfillment_assets.events.topic_log import look_at
 from fulfillment_assets.settings import Settings
@@ -95,8 +95,7 @@ def test_enough_messages_become_one_run_over_exactly_their_range(
     request = requested(instance)
     topic = kafka_settings.events_topic
     assert request.run_key == f"{topic}:0:0-8:1"
-    assert request.tags[PARTITION_TAG] == f"{topic}:0"
-    assert request.tags[RANGE_TAG] == f"{topic}:0:0-8"
+    assert request.tags[f"{PARTITION_TAG}0"] == f"{topic}:0"
 
     done = run(instance, request)
     assert done.success, failures(done)
@@ -106,7 +105,7 @@ def test_enough_messages_become_one_run_over_exactly_their_range(
         "deviations",
     }
     told = {name: value.value for name, value in materialisations(done)[0].metadata.items()}
-    assert (told["rows"], told["dead_lettered"], told["offsets"]) == (7, 1, "0-8")
+    assert (told["rows"], told["dead_lettered"], told["offsets"]) == (7, 1, "0:0-8")
     assert workplace.counts()["predictions"] == 7
     assert "nothing is due: lag 0" in str(looked(instance))
 
@@ -119,14 +118,46 @@ def test_a_message_that_has_waited_long_enough_starts_a_run(
     assert str(requested(instance).run_key).endswith(":0:0-1:1")
 
 
-def test_partitions_are_requested_side_by_side(
-    instance: dg.DagsterInstance, kafka_settings: Settings
+def test_a_run_takes_what_waits_in_all_partitions(
+    instance: dg.DagsterInstance, kafka_settings: Settings, workplace: Workplace
 ) -> None:
-    for partition in (0, 2):
-        produce(kafka_settings, *orders(5, first=10 * partition), partition=partition)
+    produce(kafka_settings, *orders(5))
+    produce(kafka_settings, *orders(2, first=5), partition=2)
+    request = requested(instance)
+    topic = kafka_settings.events_topic
+    assert request.run_key == f"{topic}:0:0-5:1 {topic}:2:0-2:1"
+    done = run(instance, request)
+    told = {name: value.value for name, value in materialisations(done)[0].metadata.items()}
+    assert (told["rows"], told["offsets"]) == (7, "0:0-5 2:0-2")
+    assert workplace.counts()["predictions"] == 7
+
+
+def test_large_ranges_are_requested_side_by_side(
+    instance: dg.DagsterInstance, kafka_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FULFILLMENT_STREAM_MAX_RANGE", "6")
+    for partition in range(3):
+        produce(kafka_settings, *orders(3, first=10 * partition), partition=partition)
+    produce(kafka_settings, *orders(5, first=30), partition=0)
     found = looked(instance)
     assert not isinstance(found, str)
-    assert [request.tags[PARTITION_TAG][-2:] for request in found] == [":0", ":2"]
+    ranges = [request.run_config["ops"]["score_messages"]["config"]["ranges"] for request in found]
+    taken = [[(one["partition"], one["start"], one["end"]) for one in run] for run in ranges]
+    assert taken == [[(0, 0, 6)], [(1, 0, 3), (2, 0, 3)]]
+
+
+def test_a_range_that_fails_keeps_no_other_from_being_committed(
+    instance: dg.DagsterInstance, kafka_settings: Settings, workplace: Workplace
+) -> None:
+    for partition in (0, 1):
+        produce(kafka_settings, *orders(5, first=10 * partition), partition=partition)
+    request = requested(instance)
+    config = request.run_config["ops"]["score_messages"]["config"]
+    config["ranges"][0] |= {"start": 3}  # the partition does not stand there
+    done = run(instance, request)
+    assert not done.success
+    assert workplace.counts()["predictions"] == 5
+    assert "the messages between would be left out" in str(failures(done))
 
 
 def test_a_partition_with_a_run_in_flight_is_left_alone(
@@ -140,9 +171,16 @@ def test_a_partition_with_a_run_in_flight_is_left_alone(
     )
     produce(kafka_settings, *orders(5, first=5))
     assert isinstance(looked(instance), str)
+    produce(kafka_settings, *orders(5, first=10), partition=1)
+    assert str(requested(instance).run_key).endswith(":1:0-5:1"), "the others are not"
 
     instance.report_run_failed(begun)
-    assert str(requested(instance).run_key).endswith(":0:0-10:2"), "the next attempt takes all"
+    found = looked(instance)
+    assert not isinstance(found, str)
+    keys = [
+        str(request.run_key).removeprefix(f"{kafka_settings.events_topic}:") for request in found
+    ]
+    assert keys == ["1:0-5:1", "0:0-10:2"], "the next attempt takes all, and nobody along"
 
 
 def test_a_range_that_fails_again_and_again_is_tried_less_and_less_often(

@@ -88,15 +88,16 @@ def test_a_gap_is_due_at_once_and_takes_no_room_of_a_range(one: PartitionBacklog
     assert due(one) == [StreamRange("t", 0, 100, end)]
 
 
-def test_partitions_are_judged_apart_and_one_with_a_run_waits() -> None:
-    found = due(
-        backlog(5_000, partition=0),
-        backlog(5_000, partition=1),
-        backlog(5, partition=2),
-        backlog(5, 60, partition=3),
-        in_flight=(1,),
-    )
-    assert [span.partition for span in found] == [0, 3]
+def test_what_waits_elsewhere_goes_along_with_what_is_due() -> None:
+    few, none, due_now = backlog(5, partition=2), backlog(0, partition=4), backlog(5, 60)
+    assert due(few, none) == []
+    assert [span.partition for span in due(few, none, due_now)] == [2, 0]
+
+
+def test_a_partition_with_a_run_waits_and_makes_none_of_the_others_due() -> None:
+    many, few = backlog(5_000, partition=1), backlog(5, partition=2)
+    assert due(many, few, in_flight=(1,)) == []
+    assert [span.partition for span in due(many, few, in_flight=(2,))] == [1]
 
 
 def test_a_first_range_begins_with_the_first_message() -> None:

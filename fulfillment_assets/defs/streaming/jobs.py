@@ -6,6 +6,7 @@ asset events, but does not pay for an asset's checks every second.
 
 import datetime as dt
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
@@ -21,61 +22,83 @@ if TYPE_CHECKING:
 STREAM_JOB: Final = "score_stream"
 RELAY_JOB: Final = "relay_events"
 
-PARTITION_TAG: Final = "fulfillment/stream_partition"
-"""At most one run of a partition is in flight; `dagster.yaml` holds to it, too."""
+PARTITION_TAG: Final = "fulfillment/stream_partition/"
+"""With a partition's number behind it, the tag says where the run's range of it starts.
 
-START_TAG: Final = "fulfillment/stream_start"
-"""By it the attempts at one range are counted."""
+By these tags partitions with a run in flight are left alone, and attempts are counted.
+"""
 
-RANGE_TAG: Final = "fulfillment/stream_range"
 PRIORITY: Final = "10"
 MAX_SECONDS: Final = 600
 RELAY_SECONDS: Final = 60.0
 """Within it, one run of the relay goes on while events wait."""
 
 
-class RangeConfig(dg.Config):
-    """The offsets from `start` up to, and without, `end` of one partition of a topic."""
+class PartitionRange(dg.Config):
+    """The offsets from `start` up to, and without, `end` of one partition."""
 
-    topic: str
     partition: int
     start: int
     end: int
     attempt: int = 1
 
 
+class RangesConfig(dg.Config):
+    """Ranges of one topic, of different partitions."""
+
+    topic: str
+    ranges: list[PartitionRange]
+
+
 @dg.op
 def score_messages(
-    context: dg.OpExecutionContext, config: RangeConfig, platform: Platform
+    context: dg.OpExecutionContext, config: RangesConfig, platform: Platform
 ) -> dict[str, Any]:
-    """Read, score and commit exactly one range, and move the partition's offset past it."""
+    """Read, score and commit exactly these ranges; each moves its partition's offset past it.
+
+    A range that cannot be committed does not keep the others from it.
+    """
+    committed, errors = [], []
+    for one in config.ranges:
+        try:
+            result = _score(context.run.run_id, config.topic, one, platform)
+        except Exception as error:
+            context.log.exception(f"{config.topic}[{one.partition}] {one.start}-{one.end} failed")
+            errors.append(error)
+            continue
+        for gap in result.gaps:
+            context.log.error(f"a gap in the stream: {gap}")
+        committed.append(result)
+    numbers = _numbers(config.topic, committed) | {"model_version": platform.scorer.version}
+    if not all(result.already_committed for result in committed):
+        day = dt.datetime.now(dt.UTC).date().isoformat()
+        for asset in (PREDICTIONS, KPI_ROLLUPS, DEVIATIONS):
+            context.log_event(dg.AssetMaterialization(asset, metadata=numbers, partition=day))
+    if errors:
+        raise errors[0]
+    return numbers
+
+
+def _score(run_id: str, topic: str, one: PartitionRange, platform: Platform) -> "StreamResult":
     from fulfillment_assets.events.ranges import StreamRange
     from fulfillment_assets.scoring.stream import score_range
 
-    wanted = StreamRange(config.topic, config.partition, config.start, config.end)
-    result = score_range(
+    wanted = StreamRange(topic, one.partition, one.start, one.end)
+    return score_range(
         platform.engine,
         platform.settings,
         platform.scorer,
         wanted,
-        run_id=context.run.run_id,
-        attempt=config.attempt,
+        run_id=run_id,
+        attempt=one.attempt,
     )
-    for gap in result.gaps:
-        context.log.error(f"a gap in the stream: {gap}")
-    numbers = _numbers(result) | {"model_version": platform.scorer.version}
-    if not result.already_committed:
-        day = dt.datetime.now(dt.UTC).date().isoformat()
-        for asset in (PREDICTIONS, KPI_ROLLUPS, DEVIATIONS):
-            context.log_event(dg.AssetMaterialization(asset, metadata=numbers, partition=day))
-    return numbers
 
 
 @dg.job(
     name=STREAM_JOB,
     description=(
-        "Score one range of messages of one Kafka partition in one transaction, which also moves "
-        "the partition's offset: the range is committed once, however often it is run."
+        "Score ranges of messages, one of a Kafka partition, each in one transaction that also "
+        "moves the partition's offset: a range is committed once, however often it is run."
     ),
 )
 def score_stream() -> None:
@@ -112,38 +135,42 @@ def relay_events() -> None:
     publish_events()
 
 
-def range_request(wanted: "StreamRange", attempt: int) -> dg.RunRequest:
-    """The run that commits a range."""
-    stream = f"{wanted.topic}:{wanted.partition}"
-    config = {
-        "topic": wanted.topic,
-        "partition": wanted.partition,
-        "start": wanted.start,
-        "end": wanted.end,
-        "attempt": attempt,
-    }
+def ranges_request(attempts: Mapping["StreamRange", int]) -> dg.RunRequest:
+    """The run that commits ranges of one topic, each for the attempt that is given with it."""
+    (topic,) = {wanted.topic for wanted in attempts}
+    ranges = [
+        {"partition": one.partition, "start": one.start, "end": one.end, "attempt": attempt}
+        for one, attempt in attempts.items()
+    ]
+    keys = (
+        f"{topic}:{one.partition}:{one.start}-{one.end}:{attempt}"
+        for one, attempt in attempts.items()
+    )
     return dg.RunRequest(
-        run_key=f"{stream}:{wanted.start}-{wanted.end}:{attempt}",
-        run_config={"ops": {"score_messages": {"config": config}}},
+        run_key=" ".join(keys),
+        run_config={"ops": {"score_messages": {"config": {"topic": topic, "ranges": ranges}}}},
         tags={
-            PARTITION_TAG: stream,
-            START_TAG: f"{stream}:{wanted.start}",
-            RANGE_TAG: f"{stream}:{wanted.start}-{wanted.end}",
+            **dict(map(range_tag, attempts)),
             "dagster/priority": PRIORITY,
             "dagster/max_runtime": str(MAX_SECONDS),
         },
     )
 
 
-def _numbers(result: "StreamResult") -> dict[str, Any]:
-    wanted = result.wanted
+def range_tag(wanted: "StreamRange") -> tuple[str, str]:
+    """The tag of runs that commit a range which starts where this one does."""
+    return f"{PARTITION_TAG}{wanted.partition}", f"{wanted.topic}:{wanted.start}"
+
+
+def _numbers(topic: str, committed: Sequence["StreamResult"]) -> dict[str, Any]:
     return {
-        "topic": wanted.topic,
-        "partition": wanted.partition,
-        "offsets": f"{wanted.start}-{wanted.end}",
-        "rows": result.predicted,
-        "dead_lettered": result.dead_lettered,
-        "gaps": len(result.gaps),
-        "seconds": round(result.seconds, 3),
-        "already_committed": result.already_committed,
+        "topic": topic,
+        "offsets": " ".join(
+            f"{done.wanted.partition}:{done.wanted.start}-{done.wanted.end}" for done in committed
+        ),
+        "rows": sum(done.predicted for done in committed),
+        "dead_lettered": sum(done.dead_lettered for done in committed),
+        "gaps": sum(len(done.gaps) for done in committed),
+        "seconds": round(sum(done.seconds for done in committed), 3),
+        "already_committed": sum(done.already_committed for done in committed),
     }

@@ -10,9 +10,9 @@ import dagster as dg
 from fulfillment_assets.defs.resources import Platform
 from fulfillment_assets.defs.streaming.jobs import (
     PARTITION_TAG,
-    START_TAG,
     STREAM_JOB,
-    range_request,
+    range_tag,
+    ranges_request,
     relay_events,
     score_stream,
 )
@@ -43,8 +43,8 @@ NO_BROKER: Final = "no Kafka broker is configured (KAFKA_BOOTSTRAP_SERVERS)"
     minimum_interval_seconds=1,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Requests a run for each partition in which enough messages wait, or one has waited long "
-        "enough. PostgreSQL knows what is committed; this sensor remembers nothing."
+        "Requests runs once enough messages wait in a partition, or one has waited long enough. "
+        "PostgreSQL knows what is committed; this sensor remembers nothing."
     ),
 )
 def kafka_sensor(
@@ -64,7 +64,7 @@ def kafka_sensor(
             if any(backlog.due(settings, now) for backlog in backlogs):
                 in_flight = _in_flight(context.instance, settings.events_topic)
                 due = due_ranges(backlogs, in_flight, settings, now)
-                requests = _requests(context.instance, due, now)
+                requests = _requests(context.instance, due, settings.stream_max_range, now)
                 if requests:
                     return dg.SensorResult(run_requests=requests, cursor=_shown(backlogs, now))
             if time.monotonic() > deadline:
@@ -103,20 +103,34 @@ def outbox_sensor(
 def _in_flight(instance: dg.DagsterInstance, topic: str) -> set[int]:
     """Partitions of the topic for which a run is unfinished."""
     runs = instance.get_runs(dg.RunsFilter(job_name=STREAM_JOB, statuses=UNFINISHED))
-    streams = (run.tags.get(PARTITION_TAG, "").rpartition(":") for run in runs)
-    return {int(partition) for name, _, partition in streams if name == topic}
+    return {
+        int(key.removeprefix(PARTITION_TAG))
+        for run in runs
+        for key, start in run.tags.items()
+        if key.startswith(PARTITION_TAG) and start.rpartition(":")[0] == topic
+    }
 
 
 def _requests(
-    instance: dg.DagsterInstance, due: Sequence["StreamRange"], now: dt.datetime
+    instance: dg.DagsterInstance, due: Sequence["StreamRange"], largest: int, now: dt.datetime
 ) -> list[dg.RunRequest]:
-    requests = []
+    """A run for as many small ranges as fit into a large one; one that failed has its own."""
+    packs: list[dict[StreamRange, int]] = []
+    again: list[dict[StreamRange, int]] = []
+    room = 0
     for wanted in due:
-        start = f"{wanted.topic}:{wanted.partition}:{wanted.start}"
-        before = instance.get_run_records(dg.RunsFilter(tags={START_TAG: start}), limit=50)
-        if not before or now - before[0].update_timestamp >= _pause(len(before)):
-            requests.append(range_request(wanted, attempt=len(before) + 1))
-    return requests
+        tag, start = range_tag(wanted)
+        before = instance.get_run_records(dg.RunsFilter(tags={tag: start}), limit=50)
+        if before:
+            if now - before[0].update_timestamp >= _pause(len(before)):
+                again.append({wanted: len(before) + 1})
+            continue
+        if wanted.offsets > room:
+            packs.append({})
+            room = largest
+        packs[-1][wanted] = 1
+        room -= wanted.offsets
+    return [ranges_request(pack) for pack in (*packs, *again)]
 
 
 def _pause(attempts: int) -> dt.timedelta:
