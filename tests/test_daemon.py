@@ -1,4 +1,4 @@
-"""The daemon's faster loop rests on a constant of Dagster's inside: hold it to it."""
+"""The daemon's faster loops rest on Dagster's inside: hold it to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import subprocess
 import sys
 from importlib.metadata import version
 
-from dagster._daemon import sensor
+from dagster._core.run_coordinator import QueuedRunCoordinator
+from dagster._daemon import controller, sensor
 
 from fulfillment_assets import daemon
 
@@ -18,6 +19,26 @@ def test_the_constant_is_still_what_the_sensor_loop_sleeps_by() -> None:
     loop = inspect.getsource(sensor.execute_sensor_iteration_loop)
     assert "MIN_INTERVAL_LOOP_TIME - loop_duration" in loop
     assert daemon.LOOP_SECONDS < 5
+
+
+def test_the_queue_still_turns_by_its_coordinators_property() -> None:
+    assert isinstance(QueuedRunCoordinator.dequeue_interval_seconds, property)
+    assert "interval_seconds=instance.run_coordinator.dequeue_interval_seconds" in (
+        inspect.getsource(controller.create_daemon_of_type)
+    )
+
+
+def test_both_loops_of_its_process_turn_faster() -> None:
+    program = (
+        "from fulfillment_assets import daemon; daemon.hurry()\n"
+        "from dagster._core.run_coordinator import QueuedRunCoordinator\n"
+        "from dagster._daemon import sensor\n"
+        "print(sensor.MIN_INTERVAL_LOOP_TIME, QueuedRunCoordinator().dequeue_interval_seconds)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(daemon.LOOP_SECONDS)] * 2
 
 
 def test_it_is_dagsters_own_daemon() -> None:

@@ -7,6 +7,7 @@ asset events, but does not pay for an asset's checks every second.
 import datetime as dt
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
@@ -27,6 +28,9 @@ PARTITION_TAG: Final = "fulfillment/stream_partition/"
 
 By these tags partitions with a run in flight are left alone, and attempts are counted.
 """
+
+THREADS: Final = 3
+"""Ranges that a run is at work on at a time: while one waits for Kafka, others are scored."""
 
 PRIORITY: Final = "10"
 MAX_SECONDS: Final = 600
@@ -58,18 +62,35 @@ def score_messages(
 
     A range that cannot be committed does not keep the others from it.
     """
+    from fulfillment_assets.events.ranges import StreamRange
+    from fulfillment_assets.scoring.stream import score_range
+
+    scorer = platform.scorer
     committed, errors = [], []
-    for one in config.ranges:
-        try:
-            result = _score(context.run.run_id, config.topic, one, platform)
-        except Exception as error:
-            context.log.exception(f"{config.topic}[{one.partition}] {one.start}-{one.end} failed")
-            errors.append(error)
-            continue
-        for gap in result.gaps:
-            context.log.error(f"a gap in the stream: {gap}")
-        committed.append(result)
-    numbers = _numbers(config.topic, committed) | {"model_version": platform.scorer.version}
+
+    def score(one: PartitionRange) -> "StreamResult":
+        wanted = StreamRange(config.topic, one.partition, one.start, one.end)
+        return score_range(
+            platform.engine,
+            platform.settings,
+            scorer,
+            wanted,
+            run_id=context.run.run_id,
+            attempt=one.attempt,
+        )
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        for one, task in [(one, threads.submit(score, one)) for one in config.ranges]:
+            try:
+                committed.append(task.result())
+            except Exception as error:
+                errors.append(error)
+                context.log.exception(
+                    f"{config.topic}[{one.partition}] {one.start}-{one.end} failed"
+                )
+    for gap in (gap for result in committed for gap in result.gaps):
+        context.log.error(f"a gap in the stream: {gap}")
+    numbers = _numbers(config.topic, committed) | {"model_version": scorer.version}
     if not all(result.already_committed for result in committed):
         day = dt.datetime.now(dt.UTC).date().isoformat()
         for asset in (PREDICTIONS, KPI_ROLLUPS, DEVIATIONS):
@@ -77,21 +98,6 @@ def score_messages(
     if errors:
         raise errors[0]
     return numbers
-
-
-def _score(run_id: str, topic: str, one: PartitionRange, platform: Platform) -> "StreamResult":
-    from fulfillment_assets.events.ranges import StreamRange
-    from fulfillment_assets.scoring.stream import score_range
-
-    wanted = StreamRange(topic, one.partition, one.start, one.end)
-    return score_range(
-        platform.engine,
-        platform.settings,
-        platform.scorer,
-        wanted,
-        run_id=run_id,
-        attempt=one.attempt,
-    )
 
 
 @dg.job(
