@@ -16,9 +16,6 @@ from fulfillment_assets.forkserver.identity import ProcessIdentity
 
 WORKER_TAG: Final = "fulfillment/worker"
 
-_POOL_RECYCLE_SECONDS: Final = 2
-_POOL_OVERFLOW: Final = 10
-
 
 def execute_run(argument: str) -> None:
     """Execute a run in this process, from its first event to its last.
@@ -29,8 +26,6 @@ def execute_run(argument: str) -> None:
     run_id, reference = json.loads(argument)
     reference = deserialize_value(reference, InstanceRef)
     with capture_interrupts(), dg.DagsterInstance.from_ref(reference) as instance:
-        # One connection for many events; recycled soon, so that a restarted database is no failure.
-        instance.optimize_for_webserver(0, _POOL_RECYCLE_SECONDS, _POOL_OVERFLOW)
         worker = {"run_id": run_id, **asdict(ProcessIdentity.this())}
         instance.add_run_tags(run_id, {WORKER_TAG: json.dumps(worker)})
         _execute_run_command_body(run_id, instance, lambda event: None, False)

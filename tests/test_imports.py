@@ -22,12 +22,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"settings"},
     "orders": set(),
     "events": {"settings", "orders"},
-    "documentation": {"settings", "orders", "events", "delay_model"},
+    "documentation": {"settings", "orders", "events", "delay_model", "deviations"},
     "delay_model": {"settings", "store", "orders"},
     "kpis": {"settings", "store", "orders", "delay_model"},
     "deviations": {"settings", "store", "orders", "events", "delay_model"},
     "scoring": {"settings", "store", "orders", "events", "delay_model", "kpis", "deviations"},
-    "monitoring": {"settings", "store", "orders", "delay_model"},
+    "monitoring": {"settings", "store", "orders", "delay_model", "kpis"},
+    "knowledge": {"settings", "store", "orders"},
     "local": {
         "settings",
         "store",
@@ -42,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "run_worker": {"dagster", "forkserver"},
     "launcher": {"dagster", "local", "forkserver", "run_worker"},
     "daemon": {"dagster"},
+    "dagster_storage": {"dagster"},
     "fulfillment_api": {
         "settings",
         "store",
@@ -52,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "deviations",
         "scoring",
         "monitoring",
+        "knowledge",
     },
     "defs": {
         "dagster",
@@ -64,6 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "deviations",
         "scoring",
         "monitoring",
+        "knowledge",
     },
     "benchmarks": {
         "settings",
@@ -91,13 +95,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         "defs",
         "benchmarks",
         "monitoring",
+        "knowledge",
     },
 }
 """Each package, and the others that it may import; `definitions` is part of `defs`."""
 
 DAGSTER = tuple(
     f"fulfillment_assets.{name}"
-    for name in ("defs.", "definitions", "launcher", "run_worker", "daemon")
+    for name in ("defs.", "definitions", "launcher", "run_worker", "daemon", "dagster_storage")
 )
 ROOTS = ("fulfillment_assets", "fulfillment_api", "benchmarks")
 HEAVY = {"lightgbm", "sklearn", "pandas"}

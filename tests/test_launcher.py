@@ -433,10 +433,6 @@ PARAMETERS: list[tuple[Callable[..., Any], str]] = [
     (deserialize_value, "val as_type whitelist_map"),
     (dg.DagsterInstance.from_ref, "instance_ref"),
     (dg.DagsterInstance.get_ref, "self"),
-    (
-        dg.DagsterInstance.optimize_for_webserver,
-        "self statement_timeout pool_recycle max_overflow",
-    ),
     (dg.DagsterInstance.add_run_tags, "self run_id new_tags"),
     (dg.DagsterInstance.report_run_canceling, "self run message"),
     (dg.DagsterInstance.report_run_canceled, "self dagster_run message"),

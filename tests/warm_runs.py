@@ -45,7 +45,6 @@ def make_home(home: Path, module: str = JOBS) -> Path:
         "class": "WarmRunLauncher",
         "config": {"module": module, "kill_after_seconds": KILL_AFTER_SECONDS},
     }
-    configuration["storage"] = {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
     home.mkdir(parents=True)
     (home / "dagster.yaml").write_text(yaml.safe_dump(configuration))
     return home

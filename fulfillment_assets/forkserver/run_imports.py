@@ -60,4 +60,5 @@ def run_imports() -> list[str]:
         for path in sorted((PROJECT_ROOT / PACKAGE / package).rglob("*.py"))
     )
     ours = [".".join(file.parts) for file in files if _MIGRATIONS not in file.parts]
+    ours.append(f"{PACKAGE}.dagster_storage")
     return [*_LIBRARIES, *(name.removesuffix(".__init__") for name in ours)]
