@@ -111,6 +111,24 @@ def stream(
     _print(times, as_json=as_json)
 
 
+@app.command()
+def kpi(
+    history: Annotated[
+        int, typer.Option(min=100, help="Orders of the last 30 days in the database.")
+    ] = 500_000,
+    as_json: Json = False,
+) -> None:
+    """Time the KPI dashboard over a full window, and what keeping it costs a micro-batch.
+
+    The same is read with a hundredth of the orders, to see whether their number matters.
+    """
+    from benchmarks.kpi import run
+
+    with notes.status("measuring ..."):
+        times = asdict(run(history))
+    _print(times, as_json=as_json)
+
+
 def _print(times: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(times)

@@ -21,6 +21,8 @@ later record that tells another truth changes the row, and one that tells none t
 `orders`, where the dates are, holds the latest record of each order alone. So a day's run learns
 the orders whose latest record was received on that day; one that was heard of again belongs to
 the later day's run. A run costs as much as the orders of its day, whatever the history.
+
+The KPIs count outcomes by segment (`kpis.outcomes`): they are moved there in the same statement.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from fulfillment_assets.kpis.outcomes import STATE, moved
 from fulfillment_assets.monitoring.days import day_bounds
 from fulfillment_assets.orders.contract import BY_NAME, CLOSED_STATUSES, FEATURES, Kind
 
@@ -93,12 +96,24 @@ ORDER BY e.event_time DESC, e.created_at DESC, e.id DESC
 LIMIT 1
 """
 
+
+def _counted(row: str, prefix: str = "") -> str:
+    """The columns of an outcome by which the KPIs count it."""
+    return ", ".join(f"{row}.{name} AS {prefix}{name}" for name in STATE)
+
+
+_MOVED: Final = f"""
+SELECT 1 AS weight, {", ".join(STATE)} FROM learnt
+UNION ALL SELECT -1, {", ".join(f"was_{name}" for name in STATE)} FROM learnt WHERE NOT is_new
+UNION ALL SELECT -1, {", ".join(STATE)} FROM withdrawn
+"""
+
 _LEARN: Final = f"""
 WITH received AS MATERIALIZED ({_RECEIVED}),
 withdrawn AS (
     DELETE FROM outcomes k USING received r
     WHERE k.order_id = r.order_id AND r.is_late IS NULL AND r.was_late IS NOT NULL
-    RETURNING 1
+    RETURNING {_counted("k")}
 ),
 learnt AS (
     INSERT INTO outcomes AS k (order_id, is_late, decided_by, known_at, foreseen, prediction_id,
@@ -111,8 +126,10 @@ learnt AS (
     WHERE r.is_late <> coalesce(r.was_late, NOT r.is_late)
     ON CONFLICT (order_id) DO UPDATE SET is_late = excluded.is_late,
         decided_by = excluded.decided_by, known_at = excluded.known_at, updated_at = now()
-    RETURNING old.order_id IS NULL AS is_new, new.foreseen
-)
+    RETURNING old.order_id IS NULL AS is_new, new.foreseen, {_counted("old", "was_")},
+        {_counted("new")}
+),
+counted AS ({moved(_MOVED)})
 SELECT count(*) AS orders, count(is_late) AS known, count(*) FILTER (WHERE is_late) AS late,
        (SELECT count(*) FROM learnt WHERE is_new) AS new,
        (SELECT count(*) FROM learnt WHERE is_new AND foreseen) AS foreseen,

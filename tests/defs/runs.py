@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
 from fulfillment_assets.definitions import defs
+from fulfillment_assets.defs.resources import RESOURCES
 from fulfillment_assets.defs.scoring.jobs import run_config, run_tags
 from fulfillment_assets.scoring.batch_jobs import BatchJob
 
@@ -73,3 +75,14 @@ def failures(run: Run) -> list[Any]:
 def records(table: Any) -> list[dict[str, Any]]:
     """The rows of a table among the metadata."""
     return [dict(record.data) for record in table.records]
+
+
+def evaluated(name: str, now: dt.datetime) -> dg.RunRequest | str:
+    """What a schedule says at a moment: the run that it requests, or why it does not."""
+    with dg.build_schedule_context(
+        scheduled_execution_time=now,
+        resources=RESOURCES,
+        repository_def=defs.get_repository_def(),
+    ) as context:
+        found = defs.resolve_schedule_def(name).evaluate_tick(context)
+    return found.run_requests[0] if found.run_requests else str(found.skip_message)

@@ -7,12 +7,10 @@ import datetime as dt
 import dagster as dg
 import pytest
 
-from fulfillment_assets.definitions import defs
 from fulfillment_assets.defs.delay_model.jobs import REASON_TAG
-from fulfillment_assets.defs.resources import RESOURCES
 from fulfillment_assets.orders.simulator import SimulationPlan, write_csv
 from fulfillment_assets.store.partitions import utc_today
-from tests.defs.runs import checks, execute, metadata, records
+from tests.defs.runs import checks, evaluated, execute, metadata, records
 from tests.delay_model.registry import examples
 from tests.scoring.workplace import FIRST_DAY, Workplace
 
@@ -77,17 +75,6 @@ def test_every_hour_is_watched_in_the_partition_of_its_day(
     request = evaluated("monitor_schedule", dt.datetime.fromisoformat(tick).replace(tzinfo=dt.UTC))
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == day
-
-
-def evaluated(name: str, now: dt.datetime) -> dg.RunRequest | str:
-    """What a schedule says at a moment: the run that it requests, or why it does not."""
-    with dg.build_schedule_context(
-        scheduled_execution_time=now,
-        resources=RESOURCES,
-        repository_def=defs.get_repository_def(),
-    ) as context:
-        found = defs.resolve_schedule_def(name).evaluate_tick(context)
-    return found.run_requests[0] if found.run_requests else str(found.skip_message)
 
 
 def test_nothing_is_trained_while_the_newest_model_is_young_and_fares_well(

@@ -157,7 +157,10 @@ def wipe(engine: Engine) -> None:
     """Take all orders out of a database, and what came of them."""
     with engine.begin() as connection:
         connection.execute(
-            sa.text("TRUNCATE predictions, orders, kpi_rollups, deviations, outbox CASCADE")
+            sa.text(
+                "TRUNCATE predictions, orders, kpi_rollups, kpi_daily_rollups, deviations, outbox "
+                "CASCADE"
+            )
         )
 
 
@@ -167,21 +170,32 @@ def committed_scorer() -> DelayScorer:
     return DelayScorer.load(PROJECT_ROOT / "models")
 
 
-Segment = tuple[dt.datetime, str, str, str]
-Totals = tuple[int, Decimal, int, int, int, int, int, int]
+Segment = tuple[Any, str, str, str]
+Totals = tuple[int, Decimal, int, int, int, int, int, int, Decimal]
+
+_COUNTED: Final = (
+    "warehouse_block, mode_of_shipment, product_importance, orders, probability_sum, critical, "
+    "warning, info, gap, on_time, high_risk, probability_square_sum"
+)
+_COUNTING: Final = (
+    "orders <> 0 OR probability_sum <> 0 OR probability_square_sum <> 0 OR critical <> 0 "
+    "OR warning <> 0 OR info <> 0 OR gap <> 0"
+)
 
 
 def rollups_of(connection: Connection) -> dict[Segment, Totals]:
-    """The rows of `kpi_rollups` that count something."""
-    rows = connection.execute(
-        sa.text(
-            "SELECT bucket, warehouse_block, mode_of_shipment, product_importance, orders, "
-            "probability_sum, critical, warning, info, gap, on_time, high_risk FROM kpi_rollups "
-            "WHERE orders <> 0 OR probability_sum <> 0 OR critical <> 0 OR warning <> 0 "
-            "OR info <> 0 OR gap <> 0"
-        )
-    )
-    return {tuple(row[:4]): tuple(row[4:]) for row in rows}
+    """The rows of `kpi_rollups` that count something, by their hour and segment."""
+    return _counted(connection, "bucket", "kpi_rollups")
+
+
+def daily_rollups_of(connection: Connection) -> dict[Segment, Totals]:
+    """The rows of `kpi_daily_rollups` that count something, by their day and segment."""
+    return _counted(connection, "day", "kpi_daily_rollups")
+
+
+def _counted(connection: Connection, period: str, table: str) -> dict[Segment, Totals]:
+    query = f"SELECT {period}, {_COUNTED} FROM {table} WHERE {_COUNTING}"
+    return {tuple(row[:4]): tuple(row[4:]) for row in connection.execute(sa.text(query))}
 
 
 @dataclass
@@ -221,12 +235,18 @@ class NaivePlatform:
 
     def rollups(self) -> dict[Segment, Totals]:
         """What `kpi_rollups` must count."""
+        return self._counted(lambda time: time.replace(minute=0, second=0, microsecond=0))
+
+    def daily_rollups(self) -> dict[Segment, Totals]:
+        """What `kpi_daily_rollups` must count."""
+        return self._counted(dt.datetime.date)
+
+    def _counted(self, period: Callable[[dt.datetime], Any]) -> dict[Segment, Totals]:
         members: dict[Segment, list[Event]] = defaultdict(list)
         for (time, _, _), event in self.latest.values():
             if event.order_status != "cancelled":
-                bucket = time.replace(minute=0, second=0, microsecond=0)
                 segment = (
-                    bucket,
+                    period(time.astimezone(dt.UTC)),
                     event.warehouse_block,
                     event.mode_of_shipment,
                     event.product_importance,
@@ -240,14 +260,19 @@ def _totals(events: Iterable[Event]) -> Totals:
     graded = [sum(e.severity == name for e in listed) for name in ("critical", "warning", "info")]
     return (
         len(listed),
-        sum((Decimal(f"{event.probability:.6f}") for event in listed), Decimal(0)),
+        sum((_exact(event.probability) for event in listed), Decimal(0)),
         graded[0],
         graded[1],
         graded[2],
         sum(e.order_status == "shipped" and not e.expected_on_time for e in listed),
         sum(e.expected_on_time for e in listed),
         graded[0],
+        sum((_exact(event.probability * event.probability) for event in listed), Decimal(0)),
     )
+
+
+def _exact(fraction: float) -> Decimal:
+    return Decimal(round(fraction * 1e6)) / 1_000_000
 
 
 _MOMENTS: Final = [NOW - 3 * DAY, NOW - 2 * HOUR, NOW - HOUR, NOW, NOW + 2 * DAY]

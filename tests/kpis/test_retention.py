@@ -6,6 +6,7 @@ import datetime as dt
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
@@ -13,7 +14,16 @@ from fulfillment_assets.kpis import rollups
 from fulfillment_assets.scoring.rescore import rescore_day
 from fulfillment_assets.scoring.retention import apply_retention
 from fulfillment_assets.store.partitions import existing_days, partition_name
-from tests.kpis.examples import DAY, NOW, Event, commit, committed_scorer, rollups_of, write
+from tests.kpis.examples import (
+    DAY,
+    NOW,
+    Event,
+    commit,
+    committed_scorer,
+    daily_rollups_of,
+    rollups_of,
+    write,
+)
 
 TODAY = NOW.date()
 KEPT_DAYS = 10
@@ -27,7 +37,10 @@ def retain(engine: Engine) -> list[str]:
 def counted(engine: Engine) -> int:
     with engine.connect() as connection:
         assert rollups.differences(connection) == 0
-        return sum(totals[0] for totals in rollups_of(connection).values())
+        hourly, daily = rollups_of(connection), daily_rollups_of(connection)
+    orders = sum(totals[0] for totals in hourly.values())
+    assert orders == sum(totals[0] for totals in daily.values())
+    return orders
 
 
 def test_orders_of_dropped_days_are_no_longer_counted(engine: Engine) -> None:
@@ -39,6 +52,11 @@ def test_orders_of_dropped_days_are_no_longer_counted(engine: Engine) -> None:
     assert counted(engine) == 2
     with engine.connect() as connection:
         assert min(rollups_of(connection))[0] == FIRST_KEPT
+
+
+def test_history_is_forgotten_by_whole_days_only(engine: Engine) -> None:
+    with engine.begin() as connection, pytest.raises(ValueError, match="whole UTC days"):
+        rollups.forget_before(connection, NOW)
 
 
 def test_retention_is_idempotent(engine: Engine) -> None:

@@ -16,6 +16,7 @@ from tests.kpis.examples import (
     Event,
     NaivePlatform,
     commit,
+    daily_rollups_of,
     histories,
     rollups_of,
     wipe,
@@ -66,6 +67,7 @@ def test_rollups_count_each_order_once_by_its_latest_prediction(engine: Engine) 
             naive.take(batch)
             with engine.connect() as connection:
                 assert rollups_of(connection) == naive.rollups()
+                assert daily_rollups_of(connection) == naive.daily_rollups()
                 assert rollups.differences(connection) == 0
 
     holds()
@@ -95,17 +97,38 @@ def test_the_hours_are_those_of_utc_whatever_the_offset_of_the_event(engine: Eng
     assert bucket == dt.datetime(2024, 3, 9, 19, 0, tzinfo=dt.UTC)
 
 
+def test_the_days_are_those_of_utc_too(engine: Engine) -> None:
+    nepal = dt.timezone(dt.timedelta(hours=5, minutes=45))
+    commit(engine, Event("O1", at=dt.datetime(2024, 3, 10, 1, 10, tzinfo=nepal)))
+    with engine.connect() as connection:
+        [(day, *_)] = daily_rollups_of(connection)
+    assert day == dt.date(2024, 3, 9)
+
+
+def test_squares_of_probabilities_are_summed_exactly(engine: Engine) -> None:
+    commit(engine, Event("O1", 0.1234567), Event("O2", 0.9), Event("O3", 0.3))
+    commit(engine, Event("O3", 0.5), received_at=NOW + MINUTE)
+    with engine.connect() as connection:
+        [totals] = rollups_of(connection).values()
+    assert totals[-1] == Decimal("0.015242") + Decimal("0.81") + Decimal("0.25")
+
+
 def test_a_rebuild_repairs_what_was_found_to_differ(engine: Engine) -> None:
     commit(engine, Event("O1", 0.9), Event("O2", 0.4, warehouse_block="F"), Event("O1", 0.8))
     with engine.connect() as connection:
-        right = rollups_of(connection)
+        right = rollups_of(connection), daily_rollups_of(connection)
     for damage in (
         "UPDATE kpi_rollups SET orders = orders + 1",
         "UPDATE kpi_rollups SET probability_sum = probability_sum + 0.000001",
+        "UPDATE kpi_rollups SET probability_square_sum = probability_square_sum - 0.000001",
         "UPDATE kpi_rollups SET gap = gap + 1",
         "UPDATE kpi_rollups SET bucket = bucket + interval '1 hour'",
         "DELETE FROM kpi_rollups WHERE warehouse_block = 'A'",
         "TRUNCATE kpi_rollups",
+        "UPDATE kpi_daily_rollups SET orders = orders + 1",
+        "UPDATE kpi_daily_rollups SET day = day + 1",
+        "DELETE FROM kpi_daily_rollups WHERE warehouse_block = 'F'",
+        "TRUNCATE kpi_daily_rollups",
     ):
         with engine.begin() as connection:
             connection.execute(sa.text(damage))
@@ -113,7 +136,7 @@ def test_a_rebuild_repairs_what_was_found_to_differ(engine: Engine) -> None:
         with engine.begin() as connection:
             assert rollups.rebuild(connection) == 2
         with engine.connect() as connection:
-            assert rollups_of(connection) == right
+            assert (rollups_of(connection), daily_rollups_of(connection)) == right
             assert rollups.differences(connection) == 0
 
 
@@ -131,11 +154,12 @@ def test_orders_go_on_being_counted_after_a_rebuild(engine: Engine) -> None:
 def test_a_rolled_back_batch_leaves_the_rollups_as_they_were(engine: Engine) -> None:
     commit(engine, Event("O1"))
     with engine.connect() as connection:
-        before = rollups_of(connection)
+        before = rollups_of(connection), daily_rollups_of(connection)
     with engine.connect() as connection:
         write(connection, [Event("O1", warehouse_block="F"), Event("O2")], NOW + HOUR)
-        assert rollups_of(connection) != before
+        assert rollups_of(connection) != before[0]
+        assert daily_rollups_of(connection) != before[1]
         connection.rollback()
     with engine.connect() as connection:
-        assert rollups_of(connection) == before
+        assert (rollups_of(connection), daily_rollups_of(connection)) == before
         assert rollups.differences(connection) == 0

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
+from fulfillment_assets.kpis import outcomes as kpi_outcomes
 from fulfillment_assets.monitoring import outcomes
 from fulfillment_assets.monitoring.days import day_bounds
 from fulfillment_assets.monitoring.outcomes import LOOK_BACK_DAYS, learn_outcomes
@@ -386,3 +387,33 @@ class TestTransaction:
             learned = [(one.result().new, one.result().changed) for one in running]
         assert sorted(learned) == [(0, 0), (0, 0), (50, 1)]
         assert workplace.value("SELECT count(*) FROM outcomes") == 51
+
+
+def test_the_kpis_count_each_outcome_where_it_stands_now(workplace: Workplace) -> None:
+    first = {"late, then not": OVERDUE, "late": LATE, "cancelled": LATE, "other": ON_TIME}
+    hear(workplace, at(10), *(order | {"order_id": name} for name, order in first.items()))
+    learn(workplace)
+    assert counted(workplace) == {at(10).date(): (4, 3)}
+    again = {
+        "late, then not": ON_TIME,
+        "late": LATE,
+        "cancelled": LATE | {"order_status": "cancelled"},
+        "new": LATE | {"warehouse_block": "F"},
+    }
+    hear(workplace, at(12), *(order | {"order_id": name} for name, order in again.items()))
+    learned = learn(workplace, at(12).date())
+    assert (learned.new, learned.changed, learned.withdrawn) == (1, 1, 1)
+    assert counted(workplace) == {at(10).date(): (2, 1), at(12).date(): (2, 1)}
+    learn(workplace, at(12).date())
+    learn(workplace)
+    with workplace.engine.connect() as connection:
+        assert kpi_outcomes.differences(connection) == 0
+
+
+def counted(workplace: Workplace) -> dict[dt.date, tuple[int, int]]:
+    """How many outcomes the KPIs count by day, and how many of them late."""
+    rows = workplace.rows(
+        "SELECT day, sum(known)::int AS known, sum(late)::int AS late "
+        "FROM kpi_outcomes GROUP BY day"
+    )
+    return {row["day"]: (row["known"], row["late"]) for row in rows}

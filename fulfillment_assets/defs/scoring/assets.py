@@ -21,7 +21,13 @@ PREDICTIONS: Final = dg.AssetKey("predictions")
 KPI_ROLLUPS: Final = dg.AssetKey("kpi_rollups")
 DEVIATIONS: Final = dg.AssetKey("deviations")
 
-_COMMON: Final[dict[str, Any]] = {"group_name": ORDERS_GROUP, "owners": [OPERATIONS_OWNER]}
+_COMMON: Final[dict[str, Any]] = {
+    "group_name": ORDERS_GROUP,
+    "owners": [OPERATIONS_OWNER],
+    "freshness_policy": dg.FreshnessPolicy.time_window(
+        fail_window=dt.timedelta(hours=24), warn_window=dt.timedelta(hours=6)
+    ),
+}
 
 SPECS: Final = [
     dg.AssetSpec(

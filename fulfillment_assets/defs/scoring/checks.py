@@ -8,14 +8,14 @@ from fulfillment_assets.defs.scoring.assets import KPI_ROLLUPS
 
 @dg.asset_check(
     asset=KPI_ROLLUPS,
-    description="The rollups equal a recomputation from every prediction.",
+    description="The rollups equal a recomputation from every prediction and outcome.",
 )
 def rollups_equal_rebuild(platform: Platform) -> dg.AssetCheckResult:
     """Recompute in a read-only query and count the rows that differ."""
-    from fulfillment_assets.kpis.rollups import differences
+    from fulfillment_assets.kpis import outcomes, rollups
 
     with platform.engine.connect() as connection:
-        differing = differences(connection)
+        differing = rollups.differences(connection) + outcomes.differences(connection)
     return dg.AssetCheckResult(passed=differing == 0, metadata={"differing_rows": differing})
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from fulfillment_assets.defs.metadata import table
+from fulfillment_assets.defs.metadata import picture, table
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -40,11 +40,12 @@ def of_predictions(connection: "Connection", scored: Scored) -> dict[str, Any]:
 
 
 def of_rollups(connection: "Connection", scored: Scored) -> dict[str, Any]:
-    """The KPIs overall and by warehouse block, over the rolling window."""
-    from fulfillment_assets.kpis.reads import read_kpis
-    from fulfillment_assets.kpis.rollups import DIMENSIONS
+    """The KPIs of the rolling window, its riskiest segments, and a chart."""
+    from fulfillment_assets.kpis.dashboard import read_dashboard
+    from fulfillment_assets.kpis.plots import over_time, png
 
-    overall = read_kpis(connection)[0]
+    found = read_dashboard(connection)
+    overall = found.overall
     return {
         "rows": overall.orders,
         "orders_in_window": overall.orders,
@@ -54,8 +55,14 @@ def of_rollups(connection: "Connection", scored: Scored) -> dict[str, Any]:
         "fulfillment_gaps": overall.gaps,
         "seconds": scored.numbers["seconds"],
         "model_version": scored.numbers["model_version"],
-        "by_warehouse_block": kpi_table(read_kpis(connection, by=["warehouse_block"])),
-        "riskiest_segments": kpi_table(read_kpis(connection, by=DIMENSIONS)[:PREVIEW_ROWS]),
+        "by_warehouse_block": kpi_table(found.by("warehouse_block")),
+        "riskiest_segments": table(
+            [
+                one.segment | {n: v for n, v in asdict(one).items() if n != "segment"}
+                for one in found.riskiest
+            ]
+        ),
+        "chart": picture(png(over_time(found.daily))),
     }
 
 

@@ -1,0 +1,1 @@
+"""The KPIs that are kept day by day."""
