@@ -196,7 +196,7 @@ def _platform(launcher: Launcher) -> Iterator[_Bench]:
             settings = Settings().model_copy(update={"data_dir": Path(folder), "inbox_dir": None})
             with platform.database(settings) as url:
                 supervisor, urls = services.compose(
-                    settings, platform.environment(settings, url), kafka=None
+                    settings, platform.environment(settings, url), embedded=[]
                 )
                 engine = create_engine(url)
                 storage = sa.create_engine(dagster_storage_url(url))

@@ -23,7 +23,18 @@ DAYS: Final = 14
 FAULT_SHARE: Final = 0.01
 WAIT_SECONDS: Final = 180.0
 
+AGENTS_SECONDS: Final = 90.0
+"""How long the demonstration waits until the agents are through."""
+
 _POLL_SECONDS: Final = 0.25
+
+_OPEN: Final = """
+SELECT count(*) FROM deviations
+WHERE severity = 'critical' AND status IN ('pending', 'agent_triggered')
+"""
+_STATUSES: Final = """
+SELECT status, count(*) FROM deviations WHERE severity = 'critical' GROUP BY status ORDER BY status
+"""
 
 
 def drop_sample(engine: Engine, settings: Settings) -> tuple[Path, str]:
@@ -65,3 +76,12 @@ def wait_for_result(engine: Engine, sha256: str) -> BatchJob:
         f"the sample was not scored within {WAIT_SECONDS:.0f} s: look at the runs in the Dagster "
         "UI and at the logs in the data directory"
     )
+
+
+def wait_for_agents(engine: Engine) -> dict[str, int]:
+    """The critical deviations by status, once none waits for an agent, or time is up."""
+    deadline = time.monotonic() + AGENTS_SECONDS
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while time.monotonic() < deadline and connection.scalar(sa.text(_OPEN)):
+            time.sleep(_POLL_SECONDS)
+        return {status: int(count) for status, count in connection.execute(sa.text(_STATUSES))}

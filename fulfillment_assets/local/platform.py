@@ -1,4 +1,4 @@
-"""The whole platform on one machine: database, Kafka, Dagster and API, on loopback."""
+"""The whole platform on one machine: database, Kafka, Chroma, Dagster and API, on loopback."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from fulfillment_assets.events.client import KafkaUnavailableError, configured
 from fulfillment_assets.events.topics import ensure_topics
+from fulfillment_assets.local.chroma import EmbeddedChroma
 from fulfillment_assets.local.errors import LocalServiceError
 from fulfillment_assets.local.kafka import EmbeddedKafka
 from fulfillment_assets.local.postgres import EmbeddedPostgres
@@ -73,6 +74,26 @@ def broker(settings: Settings) -> Iterator[Settings]:
         yield found
 
 
+@contextlib.contextmanager
+def vector_store(settings: Settings) -> Iterator[Settings]:
+    """The settings, pointing at a Chroma server that is up.
+
+    It is that of `CHROMA_URL`, or of the platform that is running on this data directory, or an
+    embedded one, which is stopped at the end if this started it.
+
+    Raises:
+        LocalServiceError: the embedded server does not start.
+    """
+    urls = running_urls(settings)
+    if settings.chroma_url is not None:
+        yield settings
+    elif urls is not None:
+        yield settings.model_copy(update={"chroma_url": urls.chroma})
+    else:
+        with EmbeddedChroma(settings.data_dir, settings.chroma_port).running() as server:
+            yield settings.model_copy(update={"chroma_url": server.url})
+
+
 def environment(settings: Settings, database_url: str) -> dict[str, str]:
     """Environment variables with which every process of the platform agrees on where things are.
 
@@ -88,7 +109,10 @@ def environment(settings: Settings, database_url: str) -> dict[str, str]:
         "KAFKA_SSL_CERTFILE": settings.kafka_ssl_certfile,
         "KAFKA_SSL_KEYFILE": settings.kafka_ssl_keyfile,
     }
-    servers = settings.kafka_bootstrap_servers
+    addresses = {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "CHROMA_URL": settings.chroma_url,
+    }
     return {
         "DATABASE_URL": database_url,
         "DAGSTER_POSTGRES_URL": (
@@ -98,7 +122,8 @@ def environment(settings: Settings, database_url: str) -> dict[str, str]:
         "FULFILLMENT_DATA_DIR": str(settings.data_dir.resolve()),
         "FULFILLMENT_MODELS_DIR": str(settings.models_dir.resolve()),
         "FULFILLMENT_INBOX_DIR": str(settings.inbox.resolve()),
-        **({"KAFKA_BOOTSTRAP_SERVERS": servers} if servers else {}),
+        "FULFILLMENT_KNOWLEDGE_DIR": str(settings.knowledge_dir.resolve()),
+        **{name: address for name, address in addresses.items() if address},
         **{name: str(path.resolve()) for name, path in files.items() if path is not None},
     }
 
@@ -135,8 +160,10 @@ def running_platform(settings: Settings) -> Iterator[tuple[Supervisor, Urls]]:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     with _only_one(settings), database(settings) as url, contextlib.ExitStack() as starting:
         settings, kafka, problem = _find_kafka(settings, starting)
+        settings, chroma = _find_chroma(settings, starting)
         variables = environment(settings, url)
-        supervisor, urls = compose(settings, variables, kafka)
+        embedded = [service for service in (kafka, chroma) if service is not None]
+        supervisor, urls = compose(settings, variables, embedded)
         with supervisor:
             starting.close()
             problem = problem or _topics_problem(settings)
@@ -203,6 +230,17 @@ def _find_kafka(
     except LocalServiceError as error:
         return settings, None, str(error)
     return _pointing_at(settings, service.url), service, None
+
+
+def _find_chroma(
+    settings: Settings, starting: contextlib.ExitStack
+) -> tuple[Settings, Service | None]:
+    """The settings with Chroma's address, and the embedded server to start, as for Kafka."""
+    if settings.chroma_url is not None:
+        return settings, None
+    server = EmbeddedChroma(settings.data_dir, settings.chroma_port)
+    service = starting.enter_context(server.supervised())
+    return settings.model_copy(update={"chroma_url": service.url}), service
 
 
 def _embedded_kafka(settings: Settings) -> EmbeddedKafka:

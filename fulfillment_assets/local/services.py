@@ -7,7 +7,7 @@ import shlex
 import socket
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +36,7 @@ class Urls:
         api: URL of the REST API.
         kafka: addresses of the Kafka brokers; None where there are none.
         kafka_problem: why there is no Kafka, or why it cannot be used; None where it can.
+        chroma: URL of the vector store.
     """
 
     database: str
@@ -43,17 +44,18 @@ class Urls:
     api: str
     kafka: str | None
     kafka_problem: str | None
+    chroma: str
 
 
 def compose(
-    settings: Settings, variables: Mapping[str, str], kafka: Service | None
+    settings: Settings, variables: Mapping[str, str], embedded: Sequence[Service]
 ) -> tuple[Supervisor, Urls]:
     """A supervisor, not started yet, and where its services will be reached.
 
     Args:
-        settings: with the address of Kafka, if there is any.
+        settings: with the address of Chroma, and that of Kafka, if there is any.
         variables: environment of every process.
-        kafka: the embedded broker, where one is to be started.
+        embedded: those of Kafka and Chroma that are to be started here.
 
     Raises:
         PortTakenError: another program listens on a port that was asked for.
@@ -67,10 +69,11 @@ def compose(
         api=f"http://{LOOPBACK}:{api_port}",
         kafka=settings.kafka_bootstrap_servers,
         kafka_problem=None,
+        chroma=settings.chroma_url or "",
     )
     workspace = shlex.quote(_write_workspace(settings, code_port))
     services = [
-        *([] if kafka is None else [kafka]),
+        *embedded,
         _service(
             "code-server",
             f"dagster code-server start -h {LOOPBACK} -p {code_port} "

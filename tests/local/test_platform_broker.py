@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,11 @@ def make_settings(
     """Settings with a data directory of one's own, and a platform of nothing but Kafka."""
 
     def only_kafka(
-        settings: Settings, variables: Mapping[str, str], kafka: Service | None
+        settings: Settings, variables: Mapping[str, str], embedded: Sequence[Service]
     ) -> tuple[Supervisor, Urls]:
-        _, urls = compose(settings, variables, kafka)
-        return Supervisor([kafka] if kafka else [], settings.data_dir / "logs"), urls
+        _, urls = compose(settings, variables, embedded)
+        kafka = [service for service in embedded if service.name == "kafka"]
+        return Supervisor(kafka, settings.data_dir / "logs"), urls
 
     def make(**changes: Any) -> Settings:
         return Settings(database_url=empty_database_url, data_dir=data_dir, **changes)

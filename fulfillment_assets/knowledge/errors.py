@@ -1,0 +1,11 @@
+"""What can go wrong with the knowledge base, said so that the reader knows what to do."""
+
+from __future__ import annotations
+
+
+class KnowledgeError(ValueError):
+    """A document or a rule file cannot be used as it is; the message names it and the field."""
+
+
+class KnowledgeUnavailableError(RuntimeError):
+    """The index cannot be asked: the vector store or the embedder is out of reach."""
