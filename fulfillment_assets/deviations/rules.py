@@ -1,9 +1,11 @@
-"""The rules that make an order a deviation, as set-based SQL over a batch's changes.
+"""The rules that make an order, or a segment of orders, a deviation: SQL over a batch's changes.
 
 Two rules look at one order: `delay_risk`, its severity is at or above the least severity that
 counts; `fulfillment_gap`, it is already shipped and yet not expected on time. An order that was
 delivered or cancelled no longer deviates. An order has at most one open deviation of a kind:
 it is updated while it lasts, and resolved once it clears.
+
+Two rules look at segments, in the rollups of the hours near now: see `segment_risk` and `on_time`.
 """
 
 from __future__ import annotations
@@ -16,16 +18,16 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from fulfillment_assets.delay_model.bands import LATE_SEVERITIES, SEVERITIES
+from fulfillment_assets.deviations import on_time, segment_risk
+from fulfillment_assets.deviations.breaches import hold
+from fulfillment_assets.deviations.event import SCHEMA_VERSION
 from fulfillment_assets.deviations.severity import Thresholds
+from fulfillment_assets.deviations.status import OPEN_STATUSES
 from fulfillment_assets.events.topics import DEVIATION_EVENTS
 from fulfillment_assets.orders.contract import CLOSED_STATUSES
 
-SCHEMA_VERSION: Final = 1
 ANNOUNCED: Final = ("warning", "critical")
 """Severities of which an event tells the world."""
-
-OPEN_STATUSES: Final = ("pending", "agent_triggered")
-"""Statuses of a deviation that is not settled yet."""
 
 ORDER_KINDS: Final = ("delay_risk", "fulfillment_gap")
 """Kinds of deviation that are about one order."""
@@ -88,15 +90,48 @@ WHERE NOT c.is_new AND d.order_id = c.order_id AND d.status = 'pending'
 """
 
 
+_NEWS: Final = """
+SELECT now() AS moment,
+       (SELECT max(greatest(new_event_time, old_event_time)) FROM order_changes) AS latest,
+       EXISTS (SELECT FROM deviations
+               WHERE segment_key IS NOT NULL AND ended_at IS NULL) AS breached
+"""
+
+
 def detect(
     connection: Connection, thresholds: Thresholds, batch_job_id: uuid.UUID | None = None
 ) -> None:
-    """Open, update and resolve the deviations of the orders in `order_changes`.
+    """Open, update and resolve the deviations of the orders in `order_changes`, and of segments.
 
-    Runs in the caller's transaction, which has the same orders in `staged_orders`. A deviation
-    that is new, or whose severity changed, leaves one event in the outbox if it is a warning
-    or graver.
+    Runs in the caller's transaction, which has the same orders in `staged_orders`, and has them in
+    the rollups. A deviation that is new, or whose severity changed, leaves one event in the outbox
+    if it is a warning or graver. Segments are left alone while nothing near now has changed.
     """
+    _watch_orders(connection, thresholds, batch_job_id)
+    news = connection.execute(sa.text(_NEWS)).one()
+    window = dt.timedelta(hours=max(thresholds.segments.on_time_hours, segment_risk.NEAR_HOURS))
+    if news.breached or (news.latest is not None and news.latest > news.moment - window):
+        watch_segments(connection, thresholds, news.moment, batch_job_id)
+
+
+def watch_segments(
+    connection: Connection,
+    thresholds: Thresholds,
+    now: dt.datetime,
+    batch_job_id: uuid.UUID | None = None,
+) -> None:
+    """Open, update and resolve the deviations of segments, as of `now`, from the rollups.
+
+    Runs in the caller's transaction, which has staging tables. Writers do it one after another.
+    """
+    hold(connection)
+    segment_risk.watch(connection, thresholds.segments, now, batch_job_id)
+    on_time.watch(connection, thresholds.segments, now, batch_job_id)
+
+
+def _watch_orders(
+    connection: Connection, thresholds: Thresholds, batch_job_id: uuid.UUID | None
+) -> None:
     deviating = list(SEVERITIES[thresholds.deviation_code :])
     announced = [name for name in deviating if name in ANNOUNCED]
     parameters = {"deviating": deviating, "announced": announced, "batch_job_id": batch_job_id}

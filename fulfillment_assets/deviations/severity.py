@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,20 +15,55 @@ from fulfillment_assets.delay_model.bands import (
     SEVERITIES,
     severity_codes,
 )
-from fulfillment_assets.store.settings_table import read_setting
+from fulfillment_assets.store.setting_specs import SETTINGS
+from fulfillment_assets.store.settings_table import read_settings
+
+_THRESHOLDS: Final = {
+    "info": "severity_info_above",
+    "warning": "severity_warning_above",
+    "critical": "severity_critical_above",
+    "deviation_min_severity": "deviation_min_severity",
+}
+_SEGMENTS: Final = {
+    "baseline_hours": "segment_baseline_hours",
+    "min_orders": "segment_min_orders",
+    "false_alarms_per_day": "segment_false_alarms_per_day",
+    "min_excess": "segment_min_excess",
+    "critical_excess": "segment_critical_excess",
+    "on_time_hours": "on_time_window_hours",
+    "on_time_target": "on_time_rate_target",
+}
+
+
+def _default(name: str) -> Any:
+    return SETTINGS[_SEGMENTS[name]].default
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentThresholds:
+    """When a segment of orders deviates; the settings of these names say what each is."""
+
+    baseline_hours: int = _default("baseline_hours")
+    min_orders: int = _default("min_orders")
+    false_alarms_per_day: float = _default("false_alarms_per_day")
+    min_excess: float = _default("min_excess")
+    critical_excess: float = _default("critical_excess")
+    on_time_hours: int = _default("on_time_hours")
+    on_time_target: float = _default("on_time_target")
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """Probabilities above which an order is info, a warning, or critical.
 
-    An order at or below `warning` is expected on time.
+    An order at or below `warning` is expected on time. `segments` are the thresholds of segments.
     """
 
     info: float = DEFAULT_THRESHOLDS["info"]
     warning: float = DEFAULT_THRESHOLDS["warning"]
     critical: float = DEFAULT_THRESHOLDS["critical"]
     deviation_min_severity: str = "warning"
+    segments: SegmentThresholds = field(default_factory=SegmentThresholds)
 
     def __post_init__(self) -> None:
         """Refuse thresholds that are out of order."""
@@ -56,10 +92,9 @@ def severity_names(codes: npt.NDArray[np.int8]) -> pa.Array:
 
 
 def load_thresholds(connection: Connection) -> Thresholds:
-    """The thresholds in force, from the `settings` table."""
+    """The thresholds in force, from the `settings` table, in one statement."""
+    found = read_settings(connection, [*_THRESHOLDS.values(), *_SEGMENTS.values()])
     return Thresholds(
-        info=float(read_setting(connection, "severity_info_above")),
-        warning=float(read_setting(connection, "severity_warning_above")),
-        critical=float(read_setting(connection, "severity_critical_above")),
-        deviation_min_severity=str(read_setting(connection, "deviation_min_severity")),
+        **{name: found[key] for name, key in _THRESHOLDS.items()},
+        segments=SegmentThresholds(**{name: found[key] for name, key in _SEGMENTS.items()}),
     )

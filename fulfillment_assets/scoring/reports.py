@@ -18,8 +18,9 @@ from fulfillment_assets.delay_model.registry.champion import champion_version
 from fulfillment_assets.delay_model.registry.errors import UnknownVersionError
 from fulfillment_assets.delay_model.registry.versions import read_version
 from fulfillment_assets.delay_model.wording import in_brief
-from fulfillment_assets.deviations.rules import OPEN_STATUSES, ORDER_KINDS
+from fulfillment_assets.deviations.rules import ORDER_KINDS
 from fulfillment_assets.deviations.severity import Thresholds
+from fulfillment_assets.deviations.status import OPEN_STATUSES
 from fulfillment_assets.orders.contract import CLOSED_STATUSES
 from fulfillment_assets.store.partitions import start_of
 

@@ -9,10 +9,8 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from fulfillment_assets.deviations.rules import (
-    SCHEMA_VERSION,
-    forget_events_before,
-)
+from fulfillment_assets.deviations.event import SCHEMA_VERSION
+from fulfillment_assets.deviations.rules import forget_events_before
 from fulfillment_assets.deviations.severity import Thresholds
 from fulfillment_assets.orders.contract import FIELDS
 from fulfillment_assets.scoring import staging

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import uuid
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from sqlalchemy.engine import Engine
@@ -143,19 +144,24 @@ def test_of_two_events_in_one_batch_the_last_decides(engine: Engine) -> None:
     assert summary(engine) == [("O2", "delay_risk", "critical", PENDING)]
 
 
-def test_a_deviation_that_an_agent_works_on_stays_with_the_agent(engine: Engine) -> None:
+@pytest.mark.parametrize("status", ["agent_triggered", "awaiting_approval"])
+def test_a_deviation_that_an_agent_works_on_stays_with_the_agent(
+    engine: Engine, status: str
+) -> None:
     commit(engine, Event("O1", 0.9))
     with engine.begin() as connection:
-        connection.execute(sa.text("UPDATE deviations SET status = 'agent_triggered'"))
+        for step in dict.fromkeys(["agent_triggered", status]):
+            connection.execute(sa.text(f"UPDATE deviations SET status = '{step}'"))
     commit(engine, Event("O1", 0.8), received_at=NOW + HOUR)
     commit(engine, Event("O1", 0.1), received_at=NOW + 2 * HOUR)
-    assert summary(engine) == [("O1", "delay_risk", "critical", "agent_triggered")]
+    assert summary(engine) == [("O1", "delay_risk", "critical", status)]
 
 
 def test_an_order_whose_deviation_was_closed_may_get_another(engine: Engine) -> None:
     closed = [Event(status, 0.9) for status in ("escalated", "failed")]
     commit(engine, *closed)
     with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE deviations SET status = 'agent_triggered'"))
         connection.execute(sa.text("UPDATE deviations SET status = order_id"))
     commit(engine, *closed, received_at=NOW + HOUR)
     assert [(order_id, status) for order_id, _, _, status in summary(engine)] == [

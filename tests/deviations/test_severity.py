@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from fulfillment_assets.deviations.severity import (
+    SegmentThresholds,
     Thresholds,
     load_thresholds,
     severity_names,
@@ -81,13 +82,21 @@ def test_a_new_database_has_the_default_thresholds(engine: Engine) -> None:
 
 
 def test_thresholds_come_from_the_settings(engine: Engine) -> None:
-    wanted = Thresholds(0.1, 0.2, 0.9, "info")
+    segments = SegmentThresholds(48, 50, 0.01, 0.02, 0.2, 12, 0.8)
+    wanted = Thresholds(0.1, 0.2, 0.9, "info", segments)
     with engine.begin() as connection:
         for key, value in {
             "severity_info_above": 0.1,
             "severity_warning_above": 0.2,
             "severity_critical_above": 0.9,
             "deviation_min_severity": "info",
+            "segment_baseline_hours": 48,
+            "segment_min_orders": 50,
+            "segment_false_alarms_per_day": 0.01,
+            "segment_min_excess": 0.02,
+            "segment_critical_excess": 0.2,
+            "on_time_window_hours": 12,
+            "on_time_rate_target": 0.8,
         }.items():
             write_setting(connection, key, value, changed_by="test")
     with engine.connect() as connection:

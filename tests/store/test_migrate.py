@@ -15,6 +15,7 @@ from fulfillment_assets.delay_model.artifacts import read_files
 from fulfillment_assets.delay_model.registry.champion import first_champion
 from fulfillment_assets.delay_model.registry.holdout import freeze
 from fulfillment_assets.delay_model.training.data import simulated_training_data
+from fulfillment_assets.kpis.snapshots import take_snapshot
 from fulfillment_assets.monitoring.drift import measure_drift
 from fulfillment_assets.monitoring.outcomes import learn_outcomes
 from fulfillment_assets.monitoring.quality import measure_quality
@@ -29,24 +30,34 @@ from fulfillment_assets.store.settings_table import read_setting, write_setting
 from tests.kpis.examples import committed_scorer
 
 TABLES = {
+    "agent_approvals",
     "agent_responses",
     "alembic_version",
     "batch_jobs",
+    "customer_contacts",
+    "customer_opt_outs",
     "data_drift",
     "deviations",
+    "escalation_tickets",
     "knowledge_documents",
+    "knowledge_index",
+    "kpi_daily_rollups",
+    "kpi_outcomes",
     "kpi_rollups",
+    "kpi_snapshots",
     "model_artifacts",
     "model_champion",
     "model_decisions",
     "model_holdouts",
     "model_quality",
     "model_versions",
+    "order_interventions",
     "orders",
     "outbox",
     "outcomes",
     "predictions",
     "rejected_records",
+    "segment_baselines",
     "settings",
     "settings_audit",
     "stream_batches",
@@ -62,13 +73,30 @@ INSERT INTO agent_responses
 SELECT id, 'shipment', 'none', '{}', '[]', 'm', '{}' FROM deviations LIMIT 1;
 INSERT INTO tool_actions (idempotency_key, deviation_id, tool, arguments, result)
 SELECT 'k', id, 'refund', '{}', '{}' FROM deviations LIMIT 1;
+INSERT INTO order_interventions (tool_action_id, order_id, field, new_value, decided_at)
+SELECT id, 'o', 'warehouse_block', 'B', now() FROM tool_actions;
+INSERT INTO customer_contacts
+    (tool_action_id, order_id, kind, direction, channel, body, send_at)
+SELECT id, 'o', 'note', 'outbound', 'email', 'b', now() FROM tool_actions;
+INSERT INTO customer_opt_outs (customer_id, source) VALUES ('c', 's');
+INSERT INTO escalation_tickets (deviation_id, priority, queue, question, opened_at,
+    work_starts_at, respond_by, resolve_by)
+SELECT id, 'P1', 'q', '?', now(), now(), now(), now() FROM deviations LIMIT 1;
+INSERT INTO agent_approvals
+    (deviation_id, agent_type, tool, arguments, reason, expires_at)
+SELECT id, 'payment', 'issue_refund', '{}', 'r', now() FROM deviations LIMIT 1;
+INSERT INTO knowledge_index (collection, embedder, splitter, documents_hash)
+VALUES ('c', 'e', 's', 'h');
+INSERT INTO segment_baselines (hour, segment_key, hours, orders, mean, variance, dispersion)
+VALUES (now(), '*/*/*', 1, 1, 0.5, 0.1, 1);
 INSERT INTO stream_offsets (topic, partition, next_offset) VALUES ('t', 0, 1);
 INSERT INTO stream_gaps (topic, partition, first_offset, last_offset, reason)
 VALUES ('t', 0, 0, 0, 'expired');
 INSERT INTO stream_batches (topic, partition, start_offset, end_offset, messages, predicted,
     dead_lettered, model_version, run_id, attempt, seconds)
 VALUES ('t', 0, 0, 1, 1, 1, 0, 'm', 'r', 1, 0.1);
-INSERT INTO knowledge_documents (source, category, content, sha256) VALUES ('s', 'c', 'x', 'h');
+INSERT INTO knowledge_documents (source, title, category, content, sha256, version, origin)
+VALUES ('s', 't', 'c', 'x', 'h', '1', 'entered');
 """
 
 UPGRADE = "import sys; from fulfillment_assets.store import migrate; migrate.upgrade(sys.argv[1])"
@@ -123,6 +151,7 @@ def fill(engine: Engine, directory: Path) -> None:
     measure_quality(engine, job.day, scorer.metadata)
     measure_drift(engine, job.day, scorer.metadata)
     with engine.begin() as connection:
+        take_snapshot(connection, job.day)
         freeze(connection, simulated_training_data(rows=2_000, seed=1))
         write_setting(connection, "kpi_window_days", 7, changed_by="test")
         connection.execute(sa.text(INSERTS))
