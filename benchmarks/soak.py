@@ -11,21 +11,18 @@ of the long-lived processes must not have grown.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
-import sqlalchemy as sa
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.exc import OperationalError
 
 from benchmarks.private_platform import (
     Load,
@@ -37,8 +34,8 @@ from benchmarks.private_platform import (
 )
 from benchmarks.stream import Ledger, drain, ledger_of
 from benchmarks.usage import rss_mb
+from benchmarks.workers import workers_of
 from fulfillment_assets.events.simulated import Traffic
-from fulfillment_assets.forkserver.identity import ProcessIdentity
 from fulfillment_assets.kpis import rollups
 from fulfillment_assets.local.postgres import EmbeddedPostgres
 
@@ -48,12 +45,6 @@ WARM_UP_SHARE: Final = 0.2
 MEMORY_GROWTH: Final = 0.10
 FLUSHES: Final = 2
 FIND_SECONDS: Final = 20.0
-
-_RUNNING: Final = """
-SELECT tag.value FROM dagster.runs AS run JOIN dagster.run_tags AS tag USING (run_id)
-WHERE run.status = 'STARTED' AND run.pipeline_name = 'score_stream'
-  AND tag.key = 'fulfillment/worker'
-"""
 
 
 @dataclass(slots=True)
@@ -206,17 +197,10 @@ class _Watch:
         """The process of a run of the stream that is at work."""
         deadline = time.monotonic() + FIND_SECONDS
         while time.monotonic() < deadline:
-            for worker in self._workers():
-                if worker.is_alive:
-                    return worker.pid
+            for worker in workers_of(self.up.engine, "score_stream"):
+                return worker.pid
             time.sleep(0.02)
         return None
-
-    def _workers(self) -> Iterator[ProcessIdentity]:
-        with contextlib.suppress(OperationalError), self.up.engine.connect() as connection:
-            for text in connection.execute(sa.text(_RUNNING)).scalars().all():
-                found = json.loads(text)
-                yield ProcessIdentity(found["host"], found["pid"], found["ticks"])
 
 
 def _print(soak: Soak, console: Console) -> None:

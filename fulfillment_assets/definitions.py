@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from fulfillment_assets.defs.agents.assets import agent_responses
+from fulfillment_assets.defs.agents.sensors import deviation_sensor, resolve_deviations
 from fulfillment_assets.defs.delay_model.assets import (
     champion,
     delay_classifier,
@@ -9,6 +11,10 @@ from fulfillment_assets.defs.delay_model.assets import (
     training_data,
 )
 from fulfillment_assets.defs.delay_model.jobs import retrain_schedule, train_model
+from fulfillment_assets.defs.knowledge.assets import knowledge_index
+from fulfillment_assets.defs.knowledge.jobs import index_knowledge, knowledge_sensor
+from fulfillment_assets.defs.kpis.assets import kpi_snapshot
+from fulfillment_assets.defs.kpis.jobs import snapshot_kpis, snapshot_schedule
 from fulfillment_assets.defs.monitoring.assets import data_drift, model_quality, outcomes
 from fulfillment_assets.defs.monitoring.jobs import monitor_model, monitor_schedule
 from fulfillment_assets.defs.platform.upkeep import upkeep, upkeep_schedule
@@ -34,6 +40,9 @@ defs = dg.Definitions(
         outcomes,
         model_quality,
         data_drift,
+        kpi_snapshot,
+        knowledge_index,
+        agent_responses,
     ],
     asset_checks=[rollups_equal_rebuild],
     jobs=[
@@ -42,11 +51,26 @@ defs = dg.Definitions(
         score_stream,
         relay_events,
         monitor_model,
+        snapshot_kpis,
+        index_knowledge,
+        resolve_deviations,
         daily_checks,
         upkeep,
     ],
-    sensors=[drop_folder_sensor, kafka_sensor, outbox_sensor],
-    schedules=[retrain_schedule, monitor_schedule, daily_checks_schedule, upkeep_schedule],
+    sensors=[
+        drop_folder_sensor,
+        kafka_sensor,
+        outbox_sensor,
+        knowledge_sensor,
+        deviation_sensor,
+    ],
+    schedules=[
+        retrain_schedule,
+        monitor_schedule,
+        snapshot_schedule,
+        daily_checks_schedule,
+        upkeep_schedule,
+    ],
     resources=RESOURCES,
     executor=dg.in_process_executor,
 )

@@ -1,8 +1,9 @@
 """Documents that are generated: `python -m fulfillment_assets.documentation` writes them anew.
 
-They are the JSON Schemas of an order and of an event, and the tables between markers in the README
-and in the model card. The card's figures by gender need the training data: with `--data FILE` they
-are measured anew, and kept in docs/fairness.json.
+They are the JSON Schemas of an order, of an event and of a deviation, the diagram of the agents'
+graph, and the tables between markers in the README and in the model card. The card's figures by
+gender need the training data: with `--data FILE` they are measured anew, and kept in
+docs/fairness.json.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from fulfillment_assets.delay_model.metadata import ModelMetadata
 from fulfillment_assets.delay_model.training.candidates import SERVED, Candidate
 from fulfillment_assets.delay_model.training.data import read_training_file
 from fulfillment_assets.delay_model.training.fairness import FairnessReport, measure_fairness
+from fulfillment_assets.deviations.event import deviation_schema_text
 from fulfillment_assets.events.docs import event_schema_text
 from fulfillment_assets.orders.docs import contract_table, json_schema_text
 from fulfillment_assets.settings import PROJECT_ROOT, Settings
@@ -36,6 +38,8 @@ def settings_table() -> str:
 
 def documents(root: Path = PROJECT_ROOT) -> dict[Path, str]:
     """Each generated document with the text that it should have."""
+    from fulfillment_assets.agents.diagram import graph_document
+
     fairness = FairnessReport.model_validate_json((root / FAIRNESS).read_bytes())
     regions = {
         root / "README.md": {"contract": contract_table(), "settings": settings_table()},
@@ -45,6 +49,8 @@ def documents(root: Path = PROJECT_ROOT) -> dict[Path, str]:
         **{path: _with_regions(path, tables) for path, tables in regions.items()},
         root / "docs" / "order.schema.json": json_schema_text(),
         root / "docs" / "event.schema.json": event_schema_text(),
+        root / "docs" / "deviation.schema.json": deviation_schema_text(),
+        root / "docs" / "agent_graph.md": graph_document(),
     }
 
 

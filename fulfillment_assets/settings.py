@@ -67,6 +67,21 @@ class Settings(BaseSettings):
         validation_alias="KAFKA_SSL_KEYFILE",
         description="Its private key, PEM. Unset: in the same file.",
     )
+    chroma_url: str | None = Field(
+        default=None,
+        validation_alias="CHROMA_URL",
+        description="Chroma, the vector store, as http://host:port. Unset: an embedded server.",
+    )
+    openai_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="OPENAI_API_KEY",
+        description="Key of OpenAI, or of a server that speaks its protocol. Unset: none is asked.",
+    )
+    openai_base_url: str | None = Field(
+        default=None,
+        validation_alias="OPENAI_BASE_URL",
+        description="Where that server is. Unset: OpenAI itself.",
+    )
     data_dir: Path = Field(
         default=PROJECT_ROOT / "data",
         description="Where the embedded services and the drop folder keep their files.",
@@ -74,6 +89,46 @@ class Settings(BaseSettings):
     models_dir: Path = Field(
         default=PROJECT_ROOT / "models",
         description="The model that ships: the first champion of a fresh database.",
+    )
+    knowledge_dir: Path = Field(
+        default=PROJECT_ROOT / "knowledge_base",
+        description="The company's policies, agreements and templates, with their rules.",
+    )
+    knowledge_embedder: Literal["openai", "minilm", "lexical"] | None = Field(
+        default=None,
+        description="What makes the vectors of the knowledge base: `openai`, `minilm` (downloads "
+        "a model once) or `lexical`. Unset: `openai` with a key, else `lexical`.",
+    )
+    knowledge_embedding_model: str = Field(
+        default="text-embedding-3-small",
+        description="The model that the embedder `openai` asks for.",
+    )
+    agent_model: str = Field(
+        default="gpt-4o-mini",
+        description="The chat model of the agents, where there is a key; without one the offline "
+        "policy model decides.",
+    )
+    agent_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="How long the agents wait for one answer of that model."
+    )
+    agent_max_retries: int = Field(
+        default=3,
+        ge=0,
+        description="How often a call of it that failed is tried again, with back-off.",
+    )
+    agent_streaming: bool = Field(
+        default=False,
+        description="Let it stream its answers, as some gateways demand.",
+    )
+    agent_fallback: Literal["policy", "escalate"] = Field(
+        default="policy",
+        description="What happens when it fails for good: the offline `policy` model goes on, or "
+        "the case is handed to a person (`escalate`).",
+    )
+    agent_prices: dict[str, tuple[float, float]] = Field(
+        default={},
+        description="US dollars for a million input and output tokens of a model whose price is "
+        'not known, or has changed, in JSON: `{"name": [0.15, 0.6]}`.',
     )
     training_file: Path | None = Field(
         default=None,
@@ -99,6 +154,12 @@ class Settings(BaseSettings):
         ge=1,
         le=65535,
         description="Port of the embedded Kafka. Unset: 19092, or the next free port.",
+    )
+    chroma_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port of the embedded Chroma. Unset: 18001, or the next free port.",
     )
     dagster_port: int | None = Field(
         default=None,

@@ -22,13 +22,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"settings"},
     "orders": set(),
     "events": {"settings", "orders"},
-    "documentation": {"settings", "orders", "events", "delay_model", "deviations"},
+    "documentation": {"settings", "orders", "events", "delay_model", "deviations", "agents"},
     "delay_model": {"settings", "store", "orders"},
     "kpis": {"settings", "store", "orders", "delay_model"},
     "deviations": {"settings", "store", "orders", "events", "delay_model"},
     "scoring": {"settings", "store", "orders", "events", "delay_model", "kpis", "deviations"},
     "monitoring": {"settings", "store", "orders", "delay_model", "kpis"},
     "knowledge": {"settings", "store", "orders"},
+    "agents": {"settings", "store", "orders", "delay_model", "deviations", "knowledge"},
     "local": {
         "settings",
         "store",
@@ -55,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "scoring",
         "monitoring",
         "knowledge",
+        "agents",
     },
     "defs": {
         "dagster",
@@ -68,6 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "scoring",
         "monitoring",
         "knowledge",
+        "agents",
     },
     "benchmarks": {
         "settings",
@@ -96,6 +99,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "benchmarks",
         "monitoring",
         "knowledge",
+        "agents",
     },
 }
 """Each package, and the others that it may import; `definitions` is part of `defs`."""

@@ -8,12 +8,16 @@ import sys
 import typer
 
 from fulfillment_assets.cli import (
+    agents,
     bench,
     database,
+    deviations,
+    knowledge,
     kpis,
     model,
     orders,
     platform,
+    settings,
     simulate,
     stream,
     train,
@@ -23,6 +27,7 @@ from fulfillment_assets.delay_model.errors import DelayModelError
 from fulfillment_assets.events.client import KafkaUnavailableError
 from fulfillment_assets.events.offsets import PartitionBusyError, TopicReplacedError
 from fulfillment_assets.events.reader import LogTruncatedError
+from fulfillment_assets.knowledge.errors import KnowledgeUnavailableError
 from fulfillment_assets.local.errors import LocalServiceError
 from fulfillment_assets.store.connection import DatabaseUnavailableError
 
@@ -41,12 +46,17 @@ app.add_typer(model.app, name="model")
 app.add_typer(database.app, name="db")
 app.add_typer(stream.app, name="stream")
 app.add_typer(kpis.app, name="kpis")
+app.add_typer(knowledge.app, name="knowledge")
+app.add_typer(deviations.app, name="deviations")
+app.add_typer(agents.app, name="agents")
+app.add_typer(settings.app, name="settings")
 app.add_typer(bench.app, name="bench")
 
 EXPECTED = (
     LocalServiceError,
     DatabaseUnavailableError,
     KafkaUnavailableError,
+    KnowledgeUnavailableError,
     LogTruncatedError,
     PartitionBusyError,
     TopicReplacedError,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
@@ -17,6 +18,9 @@ from fulfillment_assets.local.services import Urls
 from fulfillment_assets.local.supervisor import Supervisor, interruptible
 from fulfillment_assets.scoring.drop_folder import make_folders
 from fulfillment_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
 
 
 def up() -> None:
@@ -96,11 +100,34 @@ def _show_sample(settings: Settings, urls: Urls) -> None:
         with engine.connect() as connection:
             overall = read_kpis(connection)
             by_mode = read_kpis(connection, by=["mode_of_shipment"])
+        results.print(kpi_table(overall, title="KPIs of the last 30 days"))
+        results.print(kpi_table(by_mode, title="The same by mode of shipment"))
+        _show_agents(engine)
         engine.dispose()
-    results.print(kpi_table(overall, title="KPIs of the last 30 days"))
-    results.print(kpi_table(by_mode, title="The same by mode of shipment"))
     results.print("\nWhere to look next:")
     results.print(f"  the asset graph   {urls.dagster}/asset-groups", soft_wrap=True)
     results.print(f"  this run          {urls.dagster}/runs/{job.run_id}", soft_wrap=True)
     results.print(f"  the API           {urls.api}/docs", soft_wrap=True)
+    results.print(
+        "  what agents did   fulfillment deviations list; fulfillment agents show ID",
+        soft_wrap=True,
+    )
     results.print(f"  your own orders   drop a CSV file into {settings.inbox}", soft_wrap=True)
+
+
+def _show_agents(engine: Engine) -> None:
+    from fulfillment_assets.agents.trail import latest_worked, read_trail
+    from fulfillment_assets.cli.agents_report import print_trail
+    from fulfillment_assets.local.demo import wait_for_agents
+
+    with notes.status("the agents work on the critical deviations ..."):
+        statuses = wait_for_agents(engine)
+    counts = ", ".join(f"{count:,} {status}" for status, count in statuses.items())
+    results.print(f"\nCritical deviations: {counts or 'none'}")
+    with engine.connect() as connection:
+        shown = latest_worked(connection)
+        if shown is None:
+            return
+        found = read_trail(connection, shown)
+    results.print("\nOne of them, from its risk to its outcome:")
+    print_trail(found)

@@ -11,6 +11,7 @@ OPERATIONS_OWNER: Final = "team:operations"
 MODEL_GROUP: Final = "delay_model"
 ORDERS_GROUP: Final = "orders"
 MONITORING_GROUP: Final = "monitoring"
+AGENTS_GROUP: Final = "agents"
 
 FIRST_DAY: Final = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 DAYS: Final = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC", end_offset=1)
@@ -18,3 +19,12 @@ DAYS: Final = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC",
 
 BATCH_JOB_TAG: Final = "fulfillment/batch_job"
 DATABASE_RETRY: Final = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL)
+
+UNFINISHED: Final = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+"""Statuses of a run that may still do something."""

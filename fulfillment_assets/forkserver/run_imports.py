@@ -9,8 +9,12 @@ from fulfillment_assets.settings import PROJECT_ROOT
 PACKAGE: Final = "fulfillment_assets"
 
 _LIBRARIES: Final = (
+    "chromadb",
     "kafka",
+    "langgraph.checkpoint.postgres",
+    "langgraph.graph",
     "lightgbm",
+    "matplotlib.backends.backend_agg",
     "pandas",
     "psycopg2.extras",
     "pyarrow.csv",
@@ -38,9 +42,11 @@ _LIBRARIES: Final = (
 """What every run imports, or many do. None of it starts a thread or opens a connection."""
 
 _PACKAGES: Final = (
+    "agents",
     "delay_model",
     "deviations",
     "events",
+    "knowledge",
     "kpis",
     "monitoring",
     "orders",

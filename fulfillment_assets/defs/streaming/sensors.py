@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
+from fulfillment_assets.defs.constants import UNFINISHED
 from fulfillment_assets.defs.resources import Platform
 from fulfillment_assets.defs.streaming.jobs import (
     PARTITION_TAG,
@@ -28,13 +29,6 @@ LOOK_SECONDS: Final = 0.1
 LONGEST_PAUSE: Final = dt.timedelta(minutes=5)
 """Between two attempts at a range that fails and fails again."""
 
-UNFINISHED: Final = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 NO_BROKER: Final = "no Kafka broker is configured (KAFKA_BOOTSTRAP_SERVERS)"
 
 

@@ -1,0 +1,11 @@
+"""What can go wrong around the agents, said so that the reader knows what to do."""
+
+from __future__ import annotations
+
+
+class UnknownDeviationError(LookupError):
+    """There is no deviation with that id."""
+
+
+class ApprovalError(ValueError):
+    """A request for approval cannot be decided as asked; the message says who decided it."""

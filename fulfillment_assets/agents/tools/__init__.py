@@ -1,0 +1,1 @@
+"""What the specialists can do, one module for each; every rule is held here, in code."""

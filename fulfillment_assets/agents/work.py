@@ -1,0 +1,205 @@
+"""A worker: the cases of a group, side by side, each settled in one transaction.
+
+Imports LangGraph: import this module only where the agents work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from fulfillment_assets.agents import approvals, claims, responses
+from fulfillment_assets.agents.case import Case, load_case
+from fulfillment_assets.agents.claims import ClaimError
+from fulfillment_assets.agents.giving_up import given_up
+from fulfillment_assets.agents.outcome import Outcome, waiting
+from fulfillment_assets.agents.run_case import forget, kept_outcome, resolve, resume
+from fulfillment_assets.agents.state import Decision
+from fulfillment_assets.agents.workshop import Workshop
+from fulfillment_assets.knowledge.errors import KnowledgeUnavailableError
+from fulfillment_assets.knowledge.index import refresh
+
+THREADS: Final = 4
+"""Cases at a time: while one waits for a model or the database, others go on."""
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """One deviation that was worked.
+
+    Attributes:
+        outcome: what came of it; None where an error kept it from being settled.
+        seconds: how long it took.
+        error: why there is no outcome; the deviation goes to whoever claims it next.
+    """
+
+    deviation_id: uuid.UUID
+    outcome: Outcome | None
+    seconds: float
+    error: str | None = None
+
+
+def work_group(shop: Workshop, worker: str) -> list[Worked]:
+    """Work all that a worker has claimed, and add what was learned to the knowledge base.
+
+    Safe to repeat after a crash: what is settled is not claimed any more, and effects of tools are
+    not had twice.
+    """
+    with shop.engine.connect() as connection:
+        fresh = claims.held(connection, worker)
+        decided = claims.held(connection, f"{claims.RESUMES}{worker}")
+        attempts = claims.attempts(connection, [*fresh, *decided])
+    with _renewing(shop.engine, worker), ThreadPoolExecutor(THREADS) as threads:
+        tasks = [
+            *(threads.submit(_work, shop, one, worker, attempts[one], None) for one in fresh),
+            *(threads.submit(_go_on, shop, one, worker, attempts[one]) for one in decided),
+        ]
+        worked = [task.result() for task in tasks]
+    learn(shop)
+    return worked
+
+
+def work_one(
+    shop: Workshop, deviation_id: uuid.UUID, worker: str, *, note: str | None = None
+) -> Worked:
+    """Claim one deviation of any severity, and work it.
+
+    Args:
+        shop: what is needed.
+        deviation_id: which one.
+        worker: who asks.
+        note: of an operator, shown to the agents as data.
+
+    Raises:
+        ClaimError: it is not pending, or there is none.
+    """
+    with shop.engine.begin() as connection:
+        claims.claim_one(connection, deviation_id, worker)
+        attempts = claims.attempts(connection, [deviation_id])
+    with _renewing(shop.engine, worker):
+        worked = _work(shop, deviation_id, worker, attempts[deviation_id], note)
+    learn(shop)
+    return worked
+
+
+def learn(shop: Workshop) -> None:
+    """Add new resolutions to the index; if it cannot be reached, they wait in PostgreSQL."""
+    try:
+        refresh(shop.settings, shop.engine)
+    except KnowledgeUnavailableError as error:
+        _LOG.warning("What was learned is not in the index yet: %s", error)
+
+
+def _work(
+    shop: Workshop, deviation_id: uuid.UUID, worker: str, attempt: int, note: str | None
+) -> Worked:
+    def outcome_of(case: Case) -> Outcome:
+        most = shop.rulebook.escalation.max_attempts
+        if attempt > most:
+            return given_up(shop, case, f"The agents tried {most} times and never finished.")
+        return resolve(shop.graph, case, shop.desk, thread_id=_thread(deviation_id, attempt))
+
+    return _settled(shop, deviation_id, worker, outcome_of, note)
+
+
+def _go_on(shop: Workshop, deviation_id: uuid.UUID, worker: str, attempt: int) -> Worked:
+    def outcome_of(case: Case) -> Outcome:
+        thread = _thread(deviation_id, attempt)
+        kept = kept_outcome(shop.graph, thread)
+        if kept is not None and kept.status != "awaiting_approval":
+            return kept
+        decisions = _decisions(shop, deviation_id, thread)
+        if not decisions:
+            return given_up(shop, case, "What waited for a person cannot be found any more.")
+        return resume(shop.graph, case, shop.desk, decisions, thread_id=thread)
+
+    worked = _settled(shop, deviation_id, f"{claims.RESUMES}{worker}", outcome_of, None)
+    if worked.outcome is not None and worked.outcome.status != "awaiting_approval":
+        forget(shop.graph, _thread(deviation_id, attempt))
+    return worked
+
+
+def _settled(
+    shop: Workshop,
+    deviation_id: uuid.UUID,
+    worker: str,
+    outcome_of: Callable[[Case], Outcome],
+    note: str | None,
+) -> Worked:
+    started = time.monotonic()
+    outcome, problem = None, None
+    try:
+        with shop.engine.connect() as connection:
+            case = load_case(connection, deviation_id, note=note)
+        found = outcome_of(case)
+        with shop.engine.begin() as connection:
+            responses.record(connection, case, found, worker, shop.rulebook)
+        outcome = found
+    except ClaimError as error:
+        problem = str(error)
+    except Exception as error:  # one case that fails must not take the others with it
+        _LOG.exception("deviation %s was not settled", deviation_id)
+        problem = f"{type(error).__name__}: {error}"
+        with contextlib.suppress(SQLAlchemyError), shop.engine.begin() as connection:
+            claims.give_back(connection, deviation_id, worker)
+    return Worked(deviation_id, outcome, time.monotonic() - started, problem)
+
+
+def _decisions(shop: Workshop, deviation_id: uuid.UUID, thread: str) -> dict[str, Decision]:
+    """What was decided about each call that waits, by LangGraph's id of it."""
+    with shop.engine.connect() as connection:
+        decided = approvals.list_approvals(connection, status=None, deviation_id=deviation_id)
+    found: dict[str, Decision] = {}
+    state = shop.graph.get_state({"configurable": {"thread_id": thread}})
+    for wanted in waiting(state.interrupts).approvals:
+        answer = next(
+            (
+                one
+                for one in decided
+                if (one.agent_type, one.tool, one.arguments)
+                == (wanted.agent_type, wanted.tool, wanted.arguments)
+            ),
+            None,
+        )
+        if answer is not None and answer.status != "pending":
+            found[wanted.id] = Decision(
+                approved=answer.status == "approved",
+                by=answer.decided_by or "",
+                note=answer.note or "",
+            )
+    return found
+
+
+def _thread(deviation_id: uuid.UUID, attempt: int) -> str:
+    return f"{deviation_id}:{attempt}"
+
+
+@contextlib.contextmanager
+def _renewing(engine: Engine, worker: str) -> Iterator[None]:
+    """Keep a worker's lease while the block lasts."""
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(claims.LEASE.total_seconds() / 4):
+            with contextlib.suppress(SQLAlchemyError), engine.begin() as connection:
+                claims.renew(connection, worker)
+
+    keeper = threading.Thread(target=renew, name="lease", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        done.set()
+        keeper.join()

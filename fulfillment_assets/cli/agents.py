@@ -1,0 +1,152 @@
+"""Commands about the agents: what they did, and what they ask a person."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fulfillment_assets.agents import approvals, trail
+from fulfillment_assets.cli import agents_report
+from fulfillment_assets.cli.text import Json, notes, print_json, results
+from fulfillment_assets.cli.user import user_name
+from fulfillment_assets.local import platform
+from fulfillment_assets.settings import Settings
+from fulfillment_assets.store.connection import create_engine
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+    from fulfillment_assets.agents.workshop import Workshop
+
+app = typer.Typer(no_args_is_help=True, help="The agents that resolve deviations.")
+
+
+def _id(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text.strip())
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no id, such as the lists show") from error
+
+
+Deviation = Annotated[
+    uuid.UUID, typer.Argument(parser=_id, metavar="DEVIATION_ID", help="See `deviations list`.")
+]
+ApprovalId = Annotated[
+    uuid.UUID, typer.Argument(parser=_id, metavar="APPROVAL_ID", help="See `agents approvals`.")
+]
+By = Annotated[str | None, typer.Option(help="Who decides; you, if left out.")]
+Note = Annotated[str | None, typer.Option(help="What the agents should know, as data.")]
+
+
+@app.command()
+def run(deviation_id: Deviation, note: Note = None, as_json: Json = False) -> None:
+    """Have the agents work on a pending deviation now, in this process."""
+    from fulfillment_assets.agents.work import work_one
+
+    with _workshop() as shop:
+        with notes.status("the agents are at work ..."):
+            worked = work_one(shop, deviation_id, f"cli-{uuid.uuid4()}", note=note)
+        if worked.error is not None:
+            raise RuntimeError(f"deviation {deviation_id} was not settled: {worked.error}")
+        _print_trail(shop.engine, deviation_id, as_json=as_json)
+
+
+@app.command()
+def show(deviation_id: Deviation, as_json: Json = False) -> None:
+    """Show the whole trail of a deviation: what was retrieved, decided and done."""
+    with _engine() as engine:
+        _print_trail(engine, deviation_id, as_json=as_json)
+
+
+@app.command("approvals")
+def list_approvals(
+    status: Annotated[
+        str, typer.Option(help=f"{', '.join(approvals.STATUSES)}, or all.")
+    ] = "pending",
+    limit: Annotated[int, typer.Option(min=1, max=approvals.MAX_LIMIT)] = 50,
+    as_json: Json = False,
+) -> None:
+    """List the actions that wait for a person, or that one has decided about."""
+    with _engine() as engine, engine.connect() as connection:
+        found = approvals.list_approvals(
+            connection, status=None if status == "all" else status, limit=limit
+        )
+    if as_json:
+        print_json({"approvals": [agents_report.plain(one) for one in found]})
+    else:
+        results.print(agents_report.approval_table(found))
+
+
+@app.command()
+def approve(
+    approval_id: ApprovalId, by: By = None, note: Note = None, as_json: Json = False
+) -> None:
+    """Approve an action; the case goes on at once."""
+    _decide(approval_id, "approved", by, note, as_json=as_json)
+
+
+@app.command()
+def reject(
+    approval_id: ApprovalId, by: By = None, note: Note = None, as_json: Json = False
+) -> None:
+    """Reject an action; the case goes on without it."""
+    _decide(approval_id, "rejected", by, note, as_json=as_json)
+
+
+def _decide(
+    approval_id: uuid.UUID,
+    decision: Literal["approved", "rejected"],
+    by: str | None,
+    note: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    from fulfillment_assets.agents.groups import claim_group
+    from fulfillment_assets.agents.work import work_group
+
+    worker = f"cli-{uuid.uuid4()}"
+    with _workshop() as shop:
+        with shop.engine.begin() as connection:
+            decided = approvals.decide(
+                connection, approval_id, decision, by=by or user_name() or "", note=note
+            )
+        with shop.engine.begin() as connection:
+            claim_group(connection, worker)
+        with notes.status("the agents go on ..."):
+            work_group(shop, worker)
+        _print_trail(shop.engine, decided.deviation_id, as_json=as_json)
+
+
+def _print_trail(engine: Engine, deviation_id: uuid.UUID, *, as_json: bool) -> None:
+    with engine.connect() as connection:
+        found = trail.read_trail(connection, deviation_id)
+    if as_json:
+        print_json(agents_report.plain(found))
+    else:
+        agents_report.print_trail(found)
+
+
+@contextmanager
+def _engine() -> Iterator[Engine]:
+    with platform.database(Settings()) as url:
+        engine = create_engine(url)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def _workshop() -> Iterator[Workshop]:
+    from fulfillment_assets.agents.workshop import workshop
+
+    with (
+        _engine() as engine,
+        platform.vector_store(Settings()) as settings,
+        workshop(engine, settings) as shop,
+    ):
+        yield shop

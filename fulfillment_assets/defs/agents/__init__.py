@@ -1,0 +1,1 @@
+"""The agents: critical deviations are claimed by a sensor, and worked by runs."""
