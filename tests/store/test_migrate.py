@@ -87,8 +87,8 @@ INSERT INTO agent_approvals
 SELECT id, 'payment', 'issue_refund', '{}', 'r', now() FROM deviations LIMIT 1;
 INSERT INTO knowledge_index (collection, embedder, splitter, documents_hash)
 VALUES ('c', 'e', 's', 'h');
-INSERT INTO segment_baselines (hour, segment_key, hours, orders, mean, variance, dispersion)
-VALUES (now(), '*/*/*', 1, 1, 0.5, 0.1, 1);
+INSERT INTO segment_baselines
+VALUES (now(), '*/*/*', 24, 1, 0.5, 0.1, 1, 0, 1);
 INSERT INTO stream_offsets (topic, partition, next_offset) VALUES ('t', 0, 1);
 INSERT INTO stream_gaps (topic, partition, first_offset, last_offset, reason)
 VALUES ('t', 0, 0, 0, 'expired');
