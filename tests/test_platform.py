@@ -152,6 +152,11 @@ def test_the_demonstration_shows_a_result_ends_well_and_leaves_nothing_behind(
         "The same by mode of shipment",
         "Rejected rows",
         "order_id is missing",
+        "Critical deviations: ",
+        "One of them, from its risk to its outcome:",
+        "retrieved  ",
+        "shipment (policy",
+        "outcome    ",
         "Where to look next:",
         "/docs",
     ):

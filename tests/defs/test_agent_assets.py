@@ -12,6 +12,7 @@ from fulfillment_assets.definitions import defs
 from fulfillment_assets.defs.resources import RESOURCES
 from fulfillment_assets.knowledge.index import serving
 from tests.defs.runs import checks, execute, failures, metadata, records
+from tests.knowledge.embedding_server import embedding_server
 from tests.knowledge.fixtures import chroma
 from tests.scoring.workplace import Workplace
 
@@ -112,3 +113,19 @@ def test_no_more_groups_than_runs_may_work_are_claimed(
         "SELECT count(*) AS n FROM deviations WHERE status <> 'pending' AND severity = 'critical'"
     )
     assert claimed["n"] == 0
+
+
+def test_the_usage_of_openais_embeddings_is_logged_on_the_materialisation(
+    knowing: None,
+    instance: dg.DagsterInstance,
+    workplace: Workplace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with embedding_server() as server:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        told = metadata(indexed(instance), "knowledge_index")
+    assert told["embedder"] == "openai-text-embedding-3-small"
+    usage = "openai.text-embedding-3-small"
+    assert told[f"{usage}.calls"] == len(server.requests) > 0
+    assert told[f"{usage}.total_tokens"] > told["chunks"]
