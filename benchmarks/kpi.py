@@ -2,8 +2,8 @@
 
 Two databases of one server hold simulated orders of the last 30 days, scored and committed as
 the platform does it; one of them a hundredth of the other. The dashboard is read from both in
-turn, so that the ratio holds on a noisy machine. Then micro-batches of new and moving orders are
-committed to the larger one, and their parts timed.
+turn, so that the ratio holds on a noisy machine. Then micro-batches of new and moving orders, as
+messages that Kafka has given already, are committed to the larger one, and their parts timed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
 
+from benchmarks.micro_batches import as_messages, as_validated, micro_batch, still_open_of
 from fulfillment_assets.delay_model.scorer import DelayScorer
 from fulfillment_assets.deviations.severity import Thresholds, load_thresholds
+from fulfillment_assets.events.messages import decode_messages
 from fulfillment_assets.kpis import outcomes
 from fulfillment_assets.kpis.dashboard import read_dashboard
 from fulfillment_assets.kpis.rollups import DIMENSIONS
 from fulfillment_assets.local.postgres import EmbeddedPostgres
-from fulfillment_assets.orders.schema import ORDER_SCHEMA
 from fulfillment_assets.orders.simulator import SimulationPlan, simulate
 from fulfillment_assets.scoring import staging
 from fulfillment_assets.scoring.ahead import ahead
@@ -44,8 +45,6 @@ from fulfillment_assets.store.partitions import ensure_partition, utc_today
 
 DAYS: Final = 30
 SMALLER: Final = 100
-BATCH_ORDERS: Final = 1_000
-NEW_SHARE: Final = 0.4
 WARM_UP: Final = 20
 FILL_ROWS: Final = 250_000
 
@@ -162,8 +161,8 @@ def _filled(url: str, name: str, scorer: DelayScorer, count: int) -> Iterator[_O
     engine = create_engine(place)
     still_open = pa.table({})
     for chunk in simulate(_plan(count), chunk_rows=FILL_ROWS):
-        orders = _as_validated(chunk.orders)
-        still_open = _still_open(orders)
+        orders = as_validated(chunk.orders)
+        still_open = still_open_of(orders)
         for received_at, batch in ahead(_encoded_by_day(scorer, orders)):
             _commit(engine, batch, received_at)
     with engine.begin() as connection:
@@ -176,18 +175,6 @@ def _filled(url: str, name: str, scorer: DelayScorer, count: int) -> Iterator[_O
 
 def _plan(count: int) -> SimulationPlan:
     return SimulationPlan(count, seed=1, start=utc_today() - DAYS * _DAY, days=DAYS)
-
-
-def _still_open(orders: pa.Table) -> pa.Table:
-    return orders.filter(pc.is_in(orders["order_status"], pa.array(["processing", "shipped"])))
-
-
-def _as_validated(orders: pa.Table) -> pa.Table:
-    """Simulated orders as the columns of a validated batch."""
-    rows = orders.num_rows
-    columns = {name: orders[name] for name in orders.column_names}
-    columns |= {"row_number": pa.array(np.arange(1, rows + 1)), "extra": pa.nulls(rows)}
-    return pa.table({name: columns[name] for name in ORDER_SCHEMA.names}).cast(ORDER_SCHEMA)
 
 
 def _encoded_by_day(
@@ -245,9 +232,10 @@ def _batch_times(database: _Orders, batches: int) -> dict[str, float]:
     clock = _Clock(database.engine, "order_changes", "kpi_rollups")
     totals, rollups, rules = [], [], []
     for number in range(batches + 1):
-        orders = _micro_batch(database.still_open, number)
+        messages = as_messages(micro_batch(database.still_open, number))
         before = dict(clock.seconds)
         started, now = time.perf_counter(), dt.datetime.now(dt.UTC)
+        orders = decode_messages(messages, now).orders
         applied = _commit(database.engine, _encoded(database.scorer, orders, now), now)
         totals.append(time.perf_counter() - started)
         upsert, counting = (clock.seconds[table] - before[table] for table in clock.seconds)
@@ -260,39 +248,6 @@ def _batch_times(database: _Orders, batches: int) -> dict[str, float]:
         "rules_ms_p50": _milliseconds(statistics.median(rules[1:])),
         "rollups_and_rules_share": round(share, 3),
     }
-
-
-def _micro_batch(still_open: pa.Table, number: int) -> pa.Table:
-    """Events of just now: some orders are new, the others have shipped or been delivered."""
-    new = round(NEW_SHARE * BATCH_ORDERS)
-    plan = SimulationPlan(new, seed=1_000 + number, start=utc_today(), days=1)
-    (chunk,) = simulate(plan)
-    return pa.concat_tables(
-        [
-            _at_step(_as_validated(chunk.orders), ("order_date",), "processing"),
-            *_moved_on(still_open, number, BATCH_ORDERS - new),
-        ]
-    )
-
-
-def _moved_on(still_open: pa.Table, number: int, count: int) -> Iterator[pa.Table]:
-    """Other open orders for each batch, as long as there are any."""
-    places = (number * count + np.arange(count)) % max(1, still_open.num_rows)
-    moving = still_open.take(pa.array(np.unique(places[: still_open.num_rows])))
-    shipped = pc.equal(moving["order_status"], "shipped")
-    yield _at_step(moving.filter(shipped), ("delivery_date",), "delivered")
-    yield _at_step(moving.filter(pc.invert(shipped)), ("ship_date",), "shipped")
-
-
-def _at_step(orders: pa.Table, dated: tuple[str, ...], status: str) -> pa.Table:
-    """Orders that have reached a step just now."""
-    rows = orders.num_rows
-    now = pa.repeat(pa.scalar(dt.datetime.now(dt.UTC), _INSTANT), rows)
-    columns = {name: orders[name] for name in orders.column_names}
-    columns |= dict.fromkeys(dated, now) | {"order_status": pa.repeat(status, rows)}
-    if status == "processing":
-        columns |= {name: pa.nulls(rows, _INSTANT) for name in ("ship_date", "delivery_date")}
-    return pa.table(columns, schema=ORDER_SCHEMA)
 
 
 def _milliseconds(seconds: float | np.float64) -> float:

@@ -7,6 +7,8 @@ import sys
 
 import typer
 
+from fulfillment_assets.agents.claims import ClaimError
+from fulfillment_assets.agents.errors import UnknownDeviationError
 from fulfillment_assets.cli import (
     agents,
     bench,
@@ -53,6 +55,8 @@ app.add_typer(settings.app, name="settings")
 app.add_typer(bench.app, name="bench")
 
 EXPECTED = (
+    ClaimError,
+    UnknownDeviationError,
     LocalServiceError,
     DatabaseUnavailableError,
     KafkaUnavailableError,

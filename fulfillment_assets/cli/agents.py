@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fulfillment_assets.agents import approvals, trail
+from fulfillment_assets.agents import approvals, tickets, trail
 from fulfillment_assets.cli import agents_report
 from fulfillment_assets.cli.text import Json, notes, print_json, results
 from fulfillment_assets.cli.user import user_name
@@ -95,6 +96,47 @@ def reject(
 ) -> None:
     """Reject an action; the case goes on without it."""
     _decide(approval_id, "rejected", by, note, as_json=as_json)
+
+
+@app.command("tickets")
+def list_tickets(
+    closed: Annotated[bool, typer.Option("--closed", help="Those that are settled.")] = False,
+    queue: Annotated[str | None, typer.Option(help="Only those for a team.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=tickets.MAX_LIMIT)] = 50,
+    as_json: Json = False,
+) -> None:
+    """List the cases that agents handed to a person, the most urgent first."""
+    with _engine() as engine, engine.connect() as connection:
+        found = tickets.list_tickets(connection, closed=closed, queue=queue, limit=limit)
+    if as_json:
+        print_json({"tickets": [agents_report.plain(one) for one in found]})
+    else:
+        results.print(agents_report.ticket_table(found))
+
+
+@app.command()
+def close(
+    ticket_id: Annotated[
+        uuid.UUID, typer.Argument(parser=_id, metavar="TICKET_ID", help="See `agents tickets`.")
+    ],
+) -> None:
+    """Close a ticket that is settled."""
+    with _engine() as engine, engine.begin() as connection:
+        found = tickets.close_ticket(connection, ticket_id)
+    results.print(f"Ticket {found.id} is closed.")
+
+
+@app.command("opt-out")
+def opt_out(
+    customer_id: Annotated[str, typer.Argument(help="Who wants no message any more.")],
+) -> None:
+    """Note that a customer is not to be written to; the agents then send no message."""
+    from fulfillment_assets.agents.tools import customer
+
+    with _engine() as engine, engine.begin() as connection:
+        source = f"entered by {user_name() or 'a person'}"
+        customer.opt_out(connection, customer_id, source, dt.datetime.now(dt.UTC))
+    results.print(f"{customer_id} is written to no more.", markup=False)
 
 
 def _decide(

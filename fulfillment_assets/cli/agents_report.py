@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fulfillment_assets.agents.approvals import Approval
+from fulfillment_assets.agents.tickets import Ticket
 from fulfillment_assets.cli.text import results
 
 if TYPE_CHECKING:
@@ -42,6 +43,23 @@ def approval_table(approvals: Sequence[Approval]) -> Table:
         amount = "" if one.amount_usd is None else f"{one.amount_usd:,.2f}"
         table.add_row(
             str(one.id), one.agent_type, one.tool, amount, escape(one.reason), escape(answered)
+        )
+    return table
+
+
+def ticket_table(tickets: Sequence[Ticket]) -> Table:
+    """Tickets, a row each."""
+    table = Table(title="Cases for a person", title_justify="left")
+    for name in ("id", "priority", "queue", "answer by (UTC)", "order", "question"):
+        table.add_column(name, no_wrap=name == "id", overflow="fold")
+    for one in tickets:
+        table.add_row(
+            str(one.id),
+            one.priority,
+            one.queue,
+            f"{one.respond_by:%m-%d %H:%M}",
+            escape(one.order_id or ""),
+            escape(one.question),
         )
     return table
 

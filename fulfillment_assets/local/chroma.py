@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Final
 import psutil
 from filelock import FileLock, Timeout
 
+from fulfillment_assets.local.embedded import EmbeddedServer
 from fulfillment_assets.local.errors import DataDirectoryError, LocalServiceError, PortTakenError
 from fulfillment_assets.local.health import HealthCheck, http_health
 from fulfillment_assets.local.logs import last_lines
@@ -33,7 +33,7 @@ _STOP_SECONDS: Final = 10.0
 _LINGER_SECONDS: Final = 1.0
 
 
-class EmbeddedChroma:
+class EmbeddedChroma(EmbeddedServer):
     """A Chroma server whose files lie in `<data_dir>/chroma/`.
 
     Several processes may use one: whoever comes first starts it, the others attach to it.
@@ -45,15 +45,8 @@ class EmbeddedChroma:
     """
 
     def __init__(self, data_dir: Path, port: int | None = None) -> None:
-        self._parent = data_dir.resolve()
-        self._path = self._parent / "chroma"
+        super().__init__(data_dir, "chroma", _STOP_SECONDS)
         self._port = port
-        self._child: subprocess.Popen[bytes] | None = None
-
-    @property
-    def log_path(self) -> Path:
-        """The server's log."""
-        return self._parent / "logs" / "chroma.log"
 
     @property
     def url(self) -> str:
@@ -70,10 +63,6 @@ class EmbeddedChroma:
     def process(self) -> psutil.Process | None:
         """The server that works on the files, no matter who started it."""
         return next(filter(self._is_server, psutil.process_iter()), None)
-
-    def is_running(self) -> bool:
-        """Whether a server is running on this directory, no matter who started it."""
-        return self.process() is not None
 
     def start(self) -> bool:
         """Start the server, or attach to it where it is running already.
@@ -97,26 +86,6 @@ class EmbeddedChroma:
                 return False
             self._launch(self._configure())
             return True
-
-    def stop(self) -> None:
-        """End the server, no matter who started it; returns once it is gone."""
-        if self._path.exists():
-            with self._locked():
-                self._end()
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[EmbeddedChroma]:
-        """Keep the server up for the length of a `with` block.
-
-        It is stopped at the end only if the block started it.
-        """
-        started = self.start()
-        try:
-            yield self
-        finally:
-            # A platform that started meanwhile has replaced it with its own.
-            if started and self._child is not None and self._child.poll() is None:
-                self.stop()
 
     @contextlib.contextmanager
     def supervised(self) -> Iterator[Service]:
@@ -190,25 +159,10 @@ class EmbeddedChroma:
             return None
 
     def _launch(self, port: int) -> None:
-        self.log_path.parent.mkdir(exist_ok=True)
         log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
-        with self.log_path.open("ab") as log:
-            # A session of its own, so that Ctrl-C in the terminal does not reach the server.
-            self._child = subprocess.Popen(
-                self._command(port),
-                cwd=self._path,
-                env={**os.environ, **_ENVIRONMENT},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        try:
-            self._becomes_ready(psutil.Process(self._child.pid), port, log_start)
-        except BaseException:
-            self._child.kill()
-            self._child.wait()
-            raise
+        child = self._spawn(self._command(port), _ENVIRONMENT)
+        with self._killed_on_failure(child):
+            self._becomes_ready(psutil.Process(child.pid), port, log_start)
 
     def _becomes_ready(self, process: psutil.Process, port: int, log_start: int) -> None:
         check = _heartbeat(port)
@@ -221,18 +175,6 @@ class EmbeddedChroma:
             f"Chroma on {self._path} did not start. Last lines of {self.log_path}:\n"
             f"{last_lines(self.log_path, log_start)}"
         )
-
-    def _end(self) -> None:
-        process = self.process()
-        if process is None:
-            return
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-            if not wait_until(lambda: not is_alive(process), _STOP_SECONDS):
-                process.kill()
-                wait_until(lambda: not is_alive(process), _STOP_SECONDS)
-        if self._child is not None:
-            self._child.wait()
 
     def _is_server(self, process: psutil.Process) -> bool:
         try:

@@ -7,7 +7,6 @@ tests. It needs Java; Maven fetches its jars once. What was acknowledged outlive
 from __future__ import annotations
 
 import contextlib
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +16,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from fulfillment_assets.events.client import KafkaUnavailableError, admin
+from fulfillment_assets.local.embedded import EmbeddedServer
 from fulfillment_assets.local.errors import LocalServiceError, PortTakenError
 from fulfillment_assets.local.java import jars_directory, java_program, maven_program
 from fulfillment_assets.local.kafka_home import KafkaHome
@@ -37,7 +37,7 @@ _LINGER_SECONDS: Final = 1.0
 _NO_PROPERTIES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-class EmbeddedKafka:
+class EmbeddedKafka(EmbeddedServer):
     """A Kafka broker whose files lie in `<data_dir>/kafka/`.
 
     Several processes may use one: whoever comes first starts it, the others attach to it.
@@ -55,16 +55,10 @@ class EmbeddedKafka:
         port: int | None = None,
         properties: Mapping[str, str] = _NO_PROPERTIES,
     ) -> None:
-        self._parent = data_dir.resolve()
-        self._home = KafkaHome(self._parent / "kafka")
+        super().__init__(data_dir, "kafka", _STOP_SECONDS)
+        self._home = KafkaHome(self._path)
         self._port = port
         self._properties = properties
-        self._child: subprocess.Popen[bytes] | None = None
-
-    @property
-    def log_path(self) -> Path:
-        """The broker's log."""
-        return self._parent / "logs" / "kafka.log"
 
     @property
     def bootstrap_servers(self) -> str:
@@ -78,9 +72,9 @@ class EmbeddedKafka:
             raise LocalServiceError(f"No Kafka broker is running on {self._home.path}.")
         return f"{LOOPBACK}:{port}"
 
-    def is_running(self) -> bool:
-        """Whether a broker is running on this directory, no matter who started it."""
-        return self._home.process() is not None
+    def process(self) -> psutil.Process | None:
+        """The broker that works on the files, no matter who started it."""
+        return self._home.process()
 
     def missing(self) -> str | None:
         """What has to be installed before it can run, as one line; None if nothing has."""
@@ -108,26 +102,6 @@ class EmbeddedKafka:
                 self._home.prepare()
                 self._launch_on_free_ports()
             return True
-
-    def stop(self) -> None:
-        """End the broker, no matter who started it; returns once it is gone."""
-        if self._home.path.exists():
-            with self._locked():
-                self._end()
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[EmbeddedKafka]:
-        """Keep the broker up for the length of a `with` block.
-
-        It is stopped at the end only if the block started it.
-        """
-        started = self.start()
-        try:
-            yield self
-        finally:
-            # A platform that started meanwhile has replaced it with its own.
-            if started and self._child is not None and self._child.poll() is None:
-                self.stop()
 
     @contextlib.contextmanager
     def supervised(self) -> Iterator[Service]:
@@ -221,23 +195,9 @@ class EmbeddedKafka:
                 raise PortTakenError(port, PORT_SETTING)
 
     def _launch(self) -> bool:
-        self.log_path.parent.mkdir(exist_ok=True)
-        with self.log_path.open("ab") as log:
-            # A session of its own, so that Ctrl-C in the terminal does not reach the broker.
-            self._child = subprocess.Popen(
-                self._home.command(),
-                cwd=self._home.path,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        try:
-            return self._becomes_ready(psutil.Process(self._child.pid))
-        except BaseException:
-            self._child.kill()
-            self._child.wait()
-            raise
+        child = self._spawn(self._home.command())
+        with self._killed_on_failure(child):
+            return self._becomes_ready(psutil.Process(child.pid))
 
     def _becomes_ready(self, process: psutil.Process) -> bool:
         """Wait until the broker serves; False if it ends instead."""
@@ -252,18 +212,6 @@ class EmbeddedKafka:
                 f"See {self.log_path}."
             )
         return is_alive(process)
-
-    def _end(self) -> None:
-        process = self._home.process()
-        if process is None:
-            return
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
-            if not wait_until(lambda: not is_alive(process), _STOP_SECONDS):
-                process.kill()
-                wait_until(lambda: not is_alive(process), _STOP_SECONDS)
-        if self._child is not None:
-            self._child.wait()
 
 
 def _obstacle(process: psutil.Process | None, port: int) -> str | None:

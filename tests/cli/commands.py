@@ -11,7 +11,7 @@ from typing import Final
 MAIN: Final = "from fulfillment_assets.cli import main; main()"
 """Python code that runs the command."""
 
-_OURS: Final = ("DATABASE_URL", "DAGSTER", "FULFILLMENT", "KAFKA")
+_OURS: Final = ("DATABASE_URL", "DAGSTER", "FULFILLMENT", "KAFKA", "CHROMA", "OPENAI")
 
 
 @dataclass(frozen=True)

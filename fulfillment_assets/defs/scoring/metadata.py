@@ -72,7 +72,7 @@ def of_deviations(connection: "Connection", scored: Scored) -> dict[str, Any]:
 
     job = scored.scope.batch_job_id
     counts = deviation_counts(connection, job)
-    columns = ("order_id", "kind", "severity", "reason", "status", "created_at")
+    columns = ("order_id", "segment_key", "kind", "severity", "reason", "status", "created_at")
     return {
         "rows": sum(sum(severities.values()) for severities in counts.values()),
         **{f"{kind}_{s}": n for kind, severities in counts.items() for s, n in severities.items()},
