@@ -30,7 +30,7 @@ def test_the_definitions_are_those_of_the_committed_snapshot() -> None:
 def test_every_asset_explains_itself_in_the_ui(name: str) -> None:
     asset: dict[str, Any] = DEFINED["assets"][name]
     assert len(asset["description"]) > 80
-    assert asset["group"] in ("orders", "delay_model", "monitoring")
+    assert asset["group"] in ("orders", "delay_model", "monitoring", "agents")
     assert asset["owners"]
     assert asset["kinds"]
 
