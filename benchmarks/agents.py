@@ -37,7 +37,7 @@ from fulfillment_assets.orders.simulator import SimulationPlan, write_csv
 from fulfillment_assets.scoring.drop_folder import make_folders
 from fulfillment_assets.store.partitions import utc_today
 
-ORDERS_PER_DEVIATION: Final = 2.1
+ORDERS_PER_DEVIATION: Final = 3.5
 """Of simulated orders, for one critical deviation; measured."""
 
 WAIT_SECONDS: Final = 900.0

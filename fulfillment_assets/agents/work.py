@@ -22,6 +22,7 @@ from fulfillment_assets.agents import approvals, claims, responses
 from fulfillment_assets.agents.case import Case, load_case
 from fulfillment_assets.agents.claims import ClaimError
 from fulfillment_assets.agents.giving_up import given_up
+from fulfillment_assets.agents.groups import claim_group
 from fulfillment_assets.agents.outcome import Outcome, waiting
 from fulfillment_assets.agents.run_case import forget, kept_outcome, resolve, resume
 from fulfillment_assets.agents.state import Decision
@@ -31,6 +32,9 @@ from fulfillment_assets.knowledge.index import refresh
 
 THREADS: Final = 4
 """Cases at a time: while one waits for a model or the database, others go on."""
+
+STRETCH_SECONDS: Final = 45.0
+"""So long a worker goes on claiming groups."""
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -68,6 +72,22 @@ def work_group(shop: Workshop, worker: str) -> list[Worked]:
         ]
         worked = [task.result() for task in tasks]
     learn(shop)
+    return worked
+
+
+def work_groups(shop: Workshop, worker: str, *, seconds: float = STRETCH_SECONDS) -> list[Worked]:
+    """Work what a worker has claimed, then group after group of what waits, for some time.
+
+    The graph, the rules and what was looked up serve all of them.
+    """
+    deadline = time.monotonic() + seconds
+    worked = work_group(shop, worker)
+    while time.monotonic() < deadline:
+        with shop.engine.begin() as connection:
+            claimed = claim_group(connection, worker)
+        if not claimed:
+            break
+        worked += work_group(shop, worker)
     return worked
 
 

@@ -13,7 +13,7 @@ from fulfillment_assets.agents import approvals, claims
 from fulfillment_assets.agents.claims import ClaimError
 from fulfillment_assets.agents.groups import claim_group, tidy
 from fulfillment_assets.agents.trail import latest_worked, read_trail
-from fulfillment_assets.agents.work import Worked, work_group, work_one
+from fulfillment_assets.agents.work import Worked, work_group, work_groups, work_one
 from fulfillment_assets.agents.workshop import Workshop, workshop
 from fulfillment_assets.knowledge.retrieval import search
 from fulfillment_assets.knowledge.rulebook import Rulebook
@@ -172,6 +172,23 @@ def test_a_case_goes_on_once_a_person_has_decided(
     assert statuses(office)[0] in ("resolved", "escalated")
     money = office.rows("SELECT approved_by FROM tool_actions WHERE amount_usd IS NOT NULL")
     assert [row["approved_by"] for row in money if row["approved_by"]] == (["Ada"] if paid else [])
+
+
+def test_a_worker_goes_on_with_the_groups_that_wait(
+    office: Office, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fulfillment_assets.agents.claims.GROUP", 2)
+    made = opened(office, 5)
+    with shop.engine.begin() as connection:
+        assert claims.claim(connection, "w", limit=2) == made[:2]
+    assert [one.deviation_id for one in work_groups(shop, "w")] == made
+
+
+def test_a_worker_whose_time_is_up_leaves_the_rest(office: Office, shop: Workshop) -> None:
+    made = opened(office, 2)
+    with shop.engine.begin() as connection:
+        claims.claim(connection, "w", limit=1)
+    assert [one.deviation_id for one in work_groups(shop, "w", seconds=0)] == made[:1]
 
 
 def test_what_a_dead_worker_had_is_done_by_the_next(office: Office, shop: Workshop) -> None:

@@ -40,9 +40,9 @@ class GroupConfig(dg.Config):
 def agent_responses(
     context: dg.AssetExecutionContext, config: GroupConfig, platform: Platform
 ) -> dg.MaterializeResult[None]:
-    """Work a group of claimed deviations, several at a time."""
+    """Work a group of claimed deviations, several at a time, and groups after it that wait."""
     from fulfillment_assets.agents.claims import claim
-    from fulfillment_assets.agents.work import work_group
+    from fulfillment_assets.agents.work import work_groups
     from fulfillment_assets.agents.workshop import workshop
     from fulfillment_assets.knowledge.errors import KnowledgeError
 
@@ -52,7 +52,7 @@ def agent_responses(
             claim(connection, worker)
     try:
         with workshop(platform.engine, platform.settings) as shop:
-            worked = work_group(shop, worker)
+            worked = work_groups(shop, worker)
     except KnowledgeError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     for one in worked:
