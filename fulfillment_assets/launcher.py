@@ -29,7 +29,7 @@ from fulfillment_assets.forkserver.client import ForkServer, ForkServerError
 from fulfillment_assets.forkserver.run_imports import PACKAGE, run_imports
 from fulfillment_assets.forkserver.sources import SourceWatch
 from fulfillment_assets.local.guard import MARK_PREFIX
-from fulfillment_assets.run_worker import execute_run, worker_of
+from fulfillment_assets.run_worker import NICE_TAG, execute_run, worker_of
 
 VARIABLE: Final = "FULFILLMENT_RUN_LAUNCHER"
 WARM: Final = "warm"
@@ -226,7 +226,8 @@ class WarmRunLauncher(dg.DefaultRunLauncher):
             _LOG.warning("%s The code server starts such runs, which takes longer.", reason)
 
     def _fork(self, run: dg.DagsterRun) -> None:
-        argument = json.dumps([run.run_id, serialize_value(self._instance.get_ref())])
+        reference = serialize_value(self._instance.get_ref())
+        argument = json.dumps([run.run_id, reference, int(run.tags.get(NICE_TAG, "0"))])
         request = run.run_id, argument, _environment()
         self._live.add(run.run_id)
         try:

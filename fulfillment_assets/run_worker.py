@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from typing import Final
 
@@ -15,15 +16,18 @@ from dagster._utils.interrupts import capture_interrupts
 from fulfillment_assets.forkserver.identity import ProcessIdentity
 
 WORKER_TAG: Final = "fulfillment/worker"
+NICE_TAG: Final = "fulfillment/nice"
+"""How readily a run leaves the processors to others, 0 to 19: work that can wait says so."""
 
 
 def execute_run(argument: str) -> None:
     """Execute a run in this process, from its first event to its last.
 
     Args:
-        argument: id of the run, and the reference of its Dagster instance, as JSON.
+        argument: id of the run, the reference of its Dagster instance, and its niceness, as JSON.
     """
-    run_id, reference = json.loads(argument)
+    run_id, reference, niceness = json.loads(argument)
+    os.nice(niceness)
     reference = deserialize_value(reference, InstanceRef)
     with capture_interrupts(), dg.DagsterInstance.from_ref(reference) as instance:
         worker = {"run_id": run_id, **asdict(ProcessIdentity.this())}

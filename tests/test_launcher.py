@@ -33,7 +33,7 @@ from fulfillment_assets.forkserver.sources import SourceWatch
 from fulfillment_assets.launcher import WarmRunLauncher
 from fulfillment_assets.local.service import RestartPolicy, Service, State
 from fulfillment_assets.local.supervisor import Supervisor
-from fulfillment_assets.run_worker import WORKER_TAG, worker_of
+from fulfillment_assets.run_worker import NICE_TAG, WORKER_TAG, worker_of
 from fulfillment_assets.settings import PROJECT_ROOT
 from tests.scoring.fixtures import dagster_storage
 from tests.warm_runs import JOBS, Runs, make_home, wait_for
@@ -119,6 +119,16 @@ def test_a_run_has_the_environment_of_its_launch(
         run_id = runs.launch("speak")
         assert runs.end(run_id) == "SUCCESS"
         assert runs.said(run_id, f"the colour is {colour}")
+
+
+def test_a_run_that_can_wait_is_nicer_than_the_others(runs: Runs) -> None:
+    nice = runs.create("speak")
+    runs.instance.add_run_tags(nice, {NICE_TAG: "7"})
+    runs.instance.launch_run(nice, None)  # type: ignore[arg-type]
+    usual = runs.launch("speak")
+    for run_id, niceness in ((nice, os.nice(0) + 7), (usual, os.nice(0))):
+        assert runs.end(run_id) == "SUCCESS"
+        assert runs.said(run_id, f"the niceness is {niceness}")
 
 
 def test_what_a_run_prints_is_kept(runs: Runs) -> None:

@@ -13,8 +13,9 @@ from sqlalchemy.engine import make_url
 
 @dg.op
 def speak(context: dg.OpExecutionContext) -> None:
-    """Log the environment variable COLOUR, and print something."""
+    """Log the environment variable COLOUR and our niceness, and print something."""
     context.log.info(f"the colour is {os.environ.get('COLOUR')}")
+    context.log.info(f"the niceness is {os.nice(0)}")
     print("a printed line", flush=True)  # noqa: T201
 
 

@@ -13,6 +13,8 @@ MOST_RUNS: Final = 2
 """Runs of agents at a time."""
 
 MAX_SECONDS: Final = 900
+NICE: Final = "10"
+"""Agents leave the processors to the scoring of what comes in."""
 
 resolve_deviations = dg.define_asset_job(
     "resolve_deviations",
@@ -64,6 +66,7 @@ def group_request(worker: str, deviations: int) -> dg.RunRequest:
         run_config={"ops": {"agent_responses": {"config": {"worker": worker}}}},
         tags={
             "fulfillment/deviations": str(deviations),
+            "fulfillment/nice": NICE,
             "dagster/max_runtime": str(MAX_SECONDS),
         },
     )
