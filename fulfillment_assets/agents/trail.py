@@ -96,13 +96,15 @@ def read_trail(connection: Connection, deviation_id: uuid.UUID) -> Trail:
 
 
 def latest_worked(connection: Connection) -> uuid.UUID | None:
-    """The deviation of an order whose trail has the most effects, of the latest hundred."""
+    """Of the latest hundred the deviation with the most effects, a resolved one if there is one."""
     found: uuid.UUID | None = connection.scalar(
         sa.text(
             "SELECT r.deviation_id FROM (SELECT deviation_id FROM agent_responses "
             "WHERE agent_type = 'orchestrator' ORDER BY id DESC LIMIT 100) AS r "
-            "JOIN tool_actions AS t USING (deviation_id) WHERE t.order_id IS NOT NULL "
-            "GROUP BY r.deviation_id ORDER BY count(*) DESC, r.deviation_id LIMIT 1"
+            "JOIN tool_actions AS t USING (deviation_id) "
+            "JOIN deviations AS d ON d.id = r.deviation_id WHERE t.order_id IS NOT NULL "
+            "GROUP BY r.deviation_id, d.status "
+            "ORDER BY d.status = 'resolved' DESC, count(*) DESC, r.deviation_id LIMIT 1"
         )
     )
     return found
