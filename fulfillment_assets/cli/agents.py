@@ -12,11 +12,11 @@ import typer
 
 from fulfillment_assets.agents import approvals, tickets, trail
 from fulfillment_assets.cli import agents_report
+from fulfillment_assets.cli.opened import opened
 from fulfillment_assets.cli.text import Json, notes, print_json, results
 from fulfillment_assets.cli.user import user_name
 from fulfillment_assets.local import platform
 from fulfillment_assets.settings import Settings
-from fulfillment_assets.store.connection import create_engine
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -174,12 +174,8 @@ def _print_trail(engine: Engine, deviation_id: uuid.UUID, *, as_json: bool) -> N
 
 @contextmanager
 def _engine() -> Iterator[Engine]:
-    with platform.database(Settings()) as url:
-        engine = create_engine(url)
-        try:
-            yield engine
-        finally:
-            engine.dispose()
+    with opened(Settings()) as engine:
+        yield engine
 
 
 @contextmanager

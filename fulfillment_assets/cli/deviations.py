@@ -12,14 +12,13 @@ import typer
 from sqlalchemy.engine import Connection
 
 from fulfillment_assets.cli import deviations_report
+from fulfillment_assets.cli.opened import opened
 from fulfillment_assets.cli.text import Json, print_json, results
 from fulfillment_assets.cli.times import moment_or_age
 from fulfillment_assets.deviations import reads
 from fulfillment_assets.deviations.reads import DeviationFilters, find_deviation
 from fulfillment_assets.deviations.status import STATUSES
-from fulfillment_assets.local import platform
 from fulfillment_assets.settings import Settings
-from fulfillment_assets.store.connection import create_engine
 
 app = typer.Typer(
     no_args_is_help=True, help="Deviations: orders, and segments of orders, that need attention."
@@ -108,10 +107,5 @@ def show(
 
 @contextmanager
 def _connection() -> Iterator[Connection]:
-    with platform.database(Settings()) as url:
-        engine = create_engine(url)
-        try:
-            with engine.connect() as connection:
-                yield connection
-        finally:
-            engine.dispose()
+    with opened(Settings()) as engine, engine.connect() as connection:
+        yield connection

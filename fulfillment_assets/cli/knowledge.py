@@ -20,13 +20,13 @@ from fulfillment_assets.cli.knowledge_report import (
     print_index,
     print_ingested,
 )
+from fulfillment_assets.cli.opened import opened
 from fulfillment_assets.cli.text import Json, print_json, results
 from fulfillment_assets.knowledge import documents, entered
 from fulfillment_assets.knowledge.files import Category
 from fulfillment_assets.knowledge.rules import Block, Mode, Severity, Specialist
 from fulfillment_assets.local import platform
 from fulfillment_assets.settings import Settings
-from fulfillment_assets.store.connection import create_engine
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -137,13 +137,10 @@ def list_documents(
 ) -> None:
     """List the documents, with where they come from and for whom they are."""
     settings = Settings()
-    with platform.database(settings) as url:
-        engine = create_engine(url)
-        with engine.connect() as connection:
-            found = documents.list_documents(
-                connection, category=category, retired=retired, limit=limit
-            )
-        engine.dispose()
+    with opened(settings) as engine, engine.connect() as connection:
+        found = documents.list_documents(
+            connection, category=category, retired=retired, limit=limit
+        )
     if as_json:
         print_json({"documents": [described(document) for document in found]})
     else:
@@ -216,9 +213,5 @@ def evaluate(
 def _knowledge() -> Iterator[tuple[Settings, Engine]]:
     """The settings, pointing at a vector store, and the database."""
     settings = Settings()
-    with platform.database(settings) as url, platform.vector_store(settings) as found:
-        engine = create_engine(url)
-        try:
-            yield found, engine
-        finally:
-            engine.dispose()
+    with opened(settings) as engine, platform.vector_store(settings) as found:
+        yield found, engine

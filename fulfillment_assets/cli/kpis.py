@@ -12,14 +12,13 @@ import typer
 from sqlalchemy.engine import Engine
 
 from fulfillment_assets.cli.kpis_report import chosen, print_kpis, summary
+from fulfillment_assets.cli.opened import opened
 from fulfillment_assets.cli.text import Json, print_json, results
 from fulfillment_assets.cli.times import moment_or_age
 from fulfillment_assets.kpis import outcomes, rollups
 from fulfillment_assets.kpis.dashboard import read_dashboard
 from fulfillment_assets.kpis.segments import SHORT_NAMES, dimensions, segment_filter
-from fulfillment_assets.local import platform
 from fulfillment_assets.settings import Settings
-from fulfillment_assets.store.connection import create_engine
 
 app = typer.Typer(no_args_is_help=True, help="The KPIs, and the rollups that they are read from.")
 
@@ -116,9 +115,5 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 @contextmanager
 def _database() -> Iterator[Engine]:
-    with platform.database(Settings()) as url:
-        engine = create_engine(url)
-        try:
-            yield engine
-        finally:
-            engine.dispose()
+    with opened(Settings()) as engine:
+        yield engine

@@ -12,6 +12,7 @@ from rich.markup import escape
 from sqlalchemy.engine import Engine
 
 from fulfillment_assets.cli import model_report
+from fulfillment_assets.cli.opened import opened
 from fulfillment_assets.cli.text import Json, notes, print_json, results
 from fulfillment_assets.cli.user import user_name
 from fulfillment_assets.delay_model.artifacts import read_files, read_metadata, write_files
@@ -23,9 +24,7 @@ from fulfillment_assets.delay_model.registry.holdout import current_holdout, fre
 from fulfillment_assets.delay_model.registry.versions import read_version, versions
 from fulfillment_assets.delay_model.registry.versions import register as register_files
 from fulfillment_assets.delay_model.training.data import read_training_file
-from fulfillment_assets.local import platform
 from fulfillment_assets.settings import Settings
-from fulfillment_assets.store.connection import create_engine
 
 app = typer.Typer(
     no_args_is_help=True, help="The delay models that are known here, and the champion among them."
@@ -188,12 +187,8 @@ def holdout(
 @contextmanager
 def _engine() -> Iterator[tuple[Engine, Settings]]:
     settings = Settings()
-    with platform.database(settings) as url:
-        engine = create_engine(url)
-        try:
-            yield engine, settings
-        finally:
-            engine.dispose()
+    with opened(settings) as engine:
+        yield engine, settings
 
 
 def _champion(engine: Engine) -> Any:

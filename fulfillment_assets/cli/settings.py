@@ -12,12 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.engine import Engine
 
+from fulfillment_assets.cli.opened import opened
 from fulfillment_assets.cli.text import Json, print_json, results
 from fulfillment_assets.cli.user import user_name
-from fulfillment_assets.local import platform
 from fulfillment_assets.settings import Settings
 from fulfillment_assets.store import settings_table
-from fulfillment_assets.store.connection import create_engine
 from fulfillment_assets.store.setting_specs import spec_of
 from fulfillment_assets.store.settings_table import Setting, SettingChange
 
@@ -157,9 +156,5 @@ def _shown(value: Any) -> str:
 
 @contextmanager
 def _engine() -> Iterator[Engine]:
-    with platform.database(Settings()) as url:
-        engine = create_engine(url)
-        try:
-            yield engine
-        finally:
-            engine.dispose()
+    with opened(Settings()) as engine:
+        yield engine

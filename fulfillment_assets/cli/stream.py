@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from fulfillment_assets.cli.opened import opened
 from fulfillment_assets.cli.stream_report import (
     described,
     print_letters,
@@ -18,7 +19,6 @@ from fulfillment_assets.cli.stream_report import (
 from fulfillment_assets.cli.text import Json, print_json, results
 from fulfillment_assets.local import platform
 from fulfillment_assets.settings import Settings
-from fulfillment_assets.store.connection import create_engine
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -186,12 +186,8 @@ def _pages(engine: Engine, topic: str) -> Iterator[list[int]]:
 @contextmanager
 def _database() -> Iterator[tuple[Settings, Engine]]:
     settings = Settings()
-    with platform.database(settings) as url:
-        engine = create_engine(url)
-        try:
-            yield settings, engine
-        finally:
-            engine.dispose()
+    with opened(settings) as engine:
+        yield settings, engine
 
 
 @contextmanager
