@@ -118,13 +118,7 @@ def ingest_files(connection: Connection, directory: Path) -> Ingested:
     """
     documents = render_files(directory)
     connection.execute(sa.text(_FILES_LOCK))
-    rows = connection.execute(
-        sa.text(
-            "SELECT source, sha256 FROM knowledge_documents "
-            "WHERE retired_at IS NULL AND origin = 'file'"
-        )
-    )
-    known = {row.source: row.sha256 for row in rows}
+    known = file_hashes(connection)
     found = Ingested([], [], [], [])
     for document in documents:
         before = known.pop(document.source, None)
@@ -137,6 +131,17 @@ def ingest_files(connection: Connection, directory: Path) -> Ingested:
         retire_source(connection, source)
         found.removed.append(source)
     return found
+
+
+def file_hashes(connection: Connection) -> dict[str, str]:
+    """The sha256 of each document in force that came from a file, by its source."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT source, sha256 FROM knowledge_documents "
+            "WHERE retired_at IS NULL AND origin = 'file'"
+        )
+    )
+    return {row.source: row.sha256 for row in rows}
 
 
 def render_files(directory: Path) -> list[NewDocument]:
@@ -214,6 +219,12 @@ def list_documents(
 def live_documents(connection: Connection) -> list[StoredDocument]:
     """Every document in force, by id."""
     return _select(connection, "retired_at IS NULL")
+
+
+def documents_outside(connection: Connection, collection: str) -> list[StoredDocument]:
+    """The documents in force that are not in a collection yet, by id."""
+    where = "retired_at IS NULL AND indexed_in IS DISTINCT FROM :collection"
+    return _select(connection, where, {"collection": collection})
 
 
 def documents_by_id(connection: Connection, ids: Iterable[uuid.UUID]) -> list[StoredDocument]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from fulfillment_assets.knowledge.documents import render_files
+from fulfillment_assets.knowledge.documents import file_hashes, render_files
 from fulfillment_assets.knowledge.embedders import embedder_of
 from fulfillment_assets.knowledge.index import serving
 from fulfillment_assets.settings import Settings
@@ -23,13 +22,7 @@ def why_outdated(settings: Settings, connection: Connection) -> str | None:
         return "there is no index yet"
     if state.embedder != embedder_of(settings).fingerprint:
         return f"it was made by {state.embedder}"
-    rows = connection.execute(
-        sa.text(
-            "SELECT source, sha256 FROM knowledge_documents "
-            "WHERE retired_at IS NULL AND origin = 'file'"
-        )
-    )
-    known = {row.source: row.sha256 for row in rows}
+    known = file_hashes(connection)
     files = {document.source: document.sha256 for document in render_files(settings.knowledge_dir)}
     differing = sorted(name for name, _ in known.items() ^ files.items())
     return f"{differing[0]} changed" if differing else None

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from fulfillment_assets.knowledge.chunks import SPLITTER, chunks_of
-from fulfillment_assets.knowledge.documents import StoredDocument, live_documents
+from fulfillment_assets.knowledge.documents import StoredDocument, documents_outside, live_documents
 from fulfillment_assets.knowledge.embedders import Embedder, embedder_of
 from fulfillment_assets.knowledge.errors import KnowledgeUnavailableError
 from fulfillment_assets.knowledge.vector_store import VectorStore, store_of
@@ -112,13 +112,13 @@ def refresh(
     store = store_of(settings)
     with _alone(engine) as connection:
         state = serving(connection)
-        documents = live_documents(connection)
-        if state is None or rebuild or _is_stale(connection, store, state, embedder, documents):
+        new = [] if state is None else documents_outside(connection, state.collection)
+        if state is None or rebuild or _is_stale(connection, store, state, embedder, new):
+            documents = live_documents(connection)
             return Refreshed(_rebuild(connection, store, embedder, documents), True, 0)
-        new = [document for document in documents if document.indexed_in != state.collection]
         if not new:
             return Refreshed(state, False, 0)
-        _add(connection, store, embedder, state, documents, new)
+        _add(connection, store, embedder, state, new)
         return Refreshed(_served(connection), False, len(new))
 
 
@@ -127,12 +127,11 @@ def _is_stale(
     store: VectorStore,
     state: IndexState,
     embedder: Embedder,
-    documents: Sequence[StoredDocument],
+    new: Sequence[StoredDocument],
 ) -> bool:
     if (state.embedder, state.splitter) != (embedder.fingerprint, SPLITTER):
         return True
-    missing = (d for d in documents if d.indexed_in != state.collection)
-    if any(document.origin != "resolution" for document in missing):
+    if any(document.origin != "resolution" for document in new):
         return True
     if connection.scalar(sa.text(_GONE), {"collection": state.collection}):
         return True
@@ -188,20 +187,19 @@ def _add(
     store: VectorStore,
     embedder: Embedder,
     state: IndexState,
-    documents: Sequence[StoredDocument],
     new: Sequence[StoredDocument],
 ) -> None:
     chunks = [chunk for document in new for chunk in chunks_of(document)]
     store.add(state.collection, chunks, embedder.embed([chunk.embedded for chunk in chunks]))
     connection.execute(
         sa.text(
-            "UPDATE knowledge_index SET documents = :documents, chunks = chunks + :chunks, "
-            "documents_hash = :documents_hash WHERE serving"
+            "UPDATE knowledge_index SET documents = documents + :documents, "
+            "chunks = chunks + :chunks, documents_hash = :documents_hash WHERE serving"
         ),
         {
-            "documents": len(documents),
+            "documents": len(new),
             "chunks": len(chunks),
-            "documents_hash": documents_hash(documents),
+            "documents_hash": documents_hash(new, state.documents_hash),
         },
     )
     values = {"collection": state.collection, "ids": [str(document.id) for document in new]}
@@ -209,9 +207,9 @@ def _add(
     connection.commit()
 
 
-def documents_hash(documents: Sequence[StoredDocument]) -> str:
-    """Hash over documents: the same for the same rows in the same order."""
-    return hashlib.sha256("\n".join(str(d.id) for d in documents).encode()).hexdigest()
+def documents_hash(documents: Sequence[StoredDocument], before: str = "") -> str:
+    """Hash over documents, and over that of those that were there before; by their ids."""
+    return hashlib.sha256("\n".join([before, *(str(d.id) for d in documents)]).encode()).hexdigest()
 
 
 def _drop_others(connection: Connection, store: VectorStore) -> None:
