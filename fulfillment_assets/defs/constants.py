@@ -19,12 +19,3 @@ DAYS: Final = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC",
 
 BATCH_JOB_TAG: Final = "fulfillment/batch_job"
 DATABASE_RETRY: Final = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL)
-
-UNFINISHED: Final = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-"""Statuses of a run that may still do something."""

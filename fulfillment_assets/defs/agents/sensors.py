@@ -6,8 +6,8 @@ from typing import Final
 import dagster as dg
 
 from fulfillment_assets.defs.agents.assets import agent_responses
-from fulfillment_assets.defs.constants import UNFINISHED
 from fulfillment_assets.defs.resources import Platform
+from fulfillment_assets.defs.runs import unfinished
 
 MOST_RUNS: Final = 2
 """Runs of agents at a time."""
@@ -43,8 +43,7 @@ def deviation_sensor(
         tidy(connection)
         if serving(connection) is None:
             return dg.SkipReason("the knowledge base has no index yet")
-    unfinished = dg.RunsFilter(job_name=resolve_deviations.name, statuses=UNFINISHED)
-    running = context.instance.get_runs_count(unfinished)
+    running = context.instance.get_runs_count(unfinished(resolve_deviations.name))
     requests = []
     for _ in range(running, MOST_RUNS):
         worker = f"group-{uuid.uuid4()}"

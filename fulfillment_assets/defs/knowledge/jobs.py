@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from fulfillment_assets.defs.constants import UNFINISHED
 from fulfillment_assets.defs.knowledge.assets import knowledge_index
 from fulfillment_assets.defs.resources import Platform
+from fulfillment_assets.defs.runs import unfinished
 
 index_knowledge = dg.define_asset_job(
     "index_knowledge",
@@ -35,7 +35,6 @@ def knowledge_sensor(
         return dg.SkipReason(str(error))
     if reason is None:
         return dg.SkipReason("the index is up to date")
-    unfinished = dg.RunsFilter(job_name=index_knowledge.name, statuses=UNFINISHED)
-    if context.instance.get_runs_count(unfinished):
+    if context.instance.get_runs_count(unfinished(index_knowledge.name)):
         return dg.SkipReason("a run is at work on it")
     return dg.RunRequest(tags={"fulfillment/reason": reason})

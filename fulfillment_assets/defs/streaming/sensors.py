@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
-from fulfillment_assets.defs.constants import UNFINISHED
 from fulfillment_assets.defs.resources import Platform
+from fulfillment_assets.defs.runs import unfinished
 from fulfillment_assets.defs.streaming.jobs import (
     PARTITION_TAG,
     STREAM_JOB,
@@ -87,16 +87,14 @@ def outbox_sensor(
     with platform.engine.connect() as connection:
         if not events_wait(connection):
             return dg.SkipReason("no event waits in the outbox")
-    if context.instance.get_runs_count(
-        dg.RunsFilter(job_name=relay_events.name, statuses=UNFINISHED)
-    ):
+    if context.instance.get_runs_count(unfinished(relay_events.name)):
         return dg.SkipReason("the relay is at work")
     return dg.RunRequest()
 
 
 def _in_flight(instance: dg.DagsterInstance, topic: str) -> set[int]:
     """Partitions of the topic for which a run is unfinished."""
-    runs = instance.get_runs(dg.RunsFilter(job_name=STREAM_JOB, statuses=UNFINISHED))
+    runs = instance.get_runs(unfinished(STREAM_JOB))
     return {
         int(key.removeprefix(PARTITION_TAG))
         for run in runs
