@@ -67,20 +67,6 @@ WHERE id = :id AND status = 'agent_triggered' AND claimed_by = :worker
 """
 
 
-def waiting(connection: Connection) -> int:
-    """How many critical deviations nobody works on, up to `GROUP`."""
-    return int(
-        connection.scalar(
-            sa.text(
-                "SELECT count(*) FROM (SELECT FROM deviations WHERE status = 'pending' "
-                "AND severity = 'critical' LIMIT :limit) AS waiting"
-            ),
-            {"limit": GROUP},
-        )
-        or 0
-    )
-
-
 def claim(
     connection: Connection, worker: str, *, limit: int = GROUP, lease: dt.timedelta = LEASE
 ) -> list[uuid.UUID]:
