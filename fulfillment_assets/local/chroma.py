@@ -14,10 +14,11 @@ from filelock import FileLock, Timeout
 
 from fulfillment_assets.local.embedded import EmbeddedServer
 from fulfillment_assets.local.errors import DataDirectoryError, LocalServiceError, PortTakenError
+from fulfillment_assets.local.guard import is_alive
 from fulfillment_assets.local.health import HealthCheck, http_health
 from fulfillment_assets.local.logs import last_lines
 from fulfillment_assets.local.ports import LOOPBACK, free_port, port_is_free
-from fulfillment_assets.local.processes import is_alive, wait_until
+from fulfillment_assets.local.processes import wait_until
 from fulfillment_assets.local.service import Service
 
 DEFAULT_PORT: Final = 18001

@@ -12,7 +12,8 @@ from typing import Self
 
 import psutil
 
-from fulfillment_assets.local.processes import is_alive, wait_until
+from fulfillment_assets.local.guard import is_alive
+from fulfillment_assets.local.processes import wait_until
 
 
 class EmbeddedServer(ABC):

@@ -51,7 +51,8 @@ def terminate(mark: str, grace_seconds: float, value: str | None = None) -> list
     """
     asked: set[psutil.Process] = set()
     deadline = time.monotonic() + grace_seconds
-    while processes := find(mark, value):
+    # One that is about to end has lost its environment, and with it the mark, before it is gone.
+    while processes := {*find(mark, value), *filter(is_alive, asked)}:
         now = time.monotonic()
         if now > deadline + _KILL_SECONDS:
             break
@@ -61,9 +62,17 @@ def terminate(mark: str, grace_seconds: float, value: str | None = None) -> list
                     process.kill()
                 elif process not in asked:
                     process.terminate()
-        asked.update(processes)
+        asked |= processes
         time.sleep(_POLL_SECONDS)
-    return processes
+    return list(processes)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def main() -> None:

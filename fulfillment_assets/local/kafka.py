@@ -18,11 +18,12 @@ from filelock import FileLock, Timeout
 from fulfillment_assets.events.client import KafkaUnavailableError, admin
 from fulfillment_assets.local.embedded import EmbeddedServer
 from fulfillment_assets.local.errors import LocalServiceError, PortTakenError
+from fulfillment_assets.local.guard import is_alive
 from fulfillment_assets.local.java import jars_directory, java_program, maven_program
 from fulfillment_assets.local.kafka_home import KafkaHome
 from fulfillment_assets.local.logs import last_lines
 from fulfillment_assets.local.ports import LOOPBACK, free_port, port_is_free
-from fulfillment_assets.local.processes import is_alive, wait_until
+from fulfillment_assets.local.processes import wait_until
 from fulfillment_assets.local.service import Service
 from fulfillment_assets.settings import Settings
 

@@ -11,9 +11,9 @@ from typing import Final
 import psutil
 
 from fulfillment_assets.local.errors import DataDirectoryError, LocalServiceError
+from fulfillment_assets.local.guard import is_alive
 from fulfillment_assets.local.java import fetch_jars, jars_directory, java_program
 from fulfillment_assets.local.ports import LOOPBACK
-from fulfillment_assets.local.processes import is_alive
 
 _CLUSTER_ID: Final = "ZnVsZmlsbG1lbnRrYWZrYQ"
 _MAIN_CLASS: Final = "kafka.Kafka"

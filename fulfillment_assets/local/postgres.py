@@ -26,9 +26,10 @@ from fulfillment_assets.local.cluster import (
     write_private,
 )
 from fulfillment_assets.local.errors import LocalServiceError, PortTakenError
+from fulfillment_assets.local.guard import is_alive
 from fulfillment_assets.local.logs import last_lines
 from fulfillment_assets.local.ports import LOOPBACK, free_port
-from fulfillment_assets.local.processes import ServerProcesses, is_alive, wait_until
+from fulfillment_assets.local.processes import ServerProcesses, wait_until
 
 DEFAULT_PORT: Final = 15432
 PORT_SETTING: Final = "FULFILLMENT_POSTGRES_PORT"

@@ -12,6 +12,7 @@ from typing import Final
 import psutil
 
 from fulfillment_assets.local.cluster import Cluster
+from fulfillment_assets.local.guard import is_alive
 
 _PID_FILE: Final = "postmaster.pid"
 _ORPHAN_SECONDS: Final = 1.0
@@ -89,14 +90,6 @@ class ServerProcesses:
         except psutil.AccessDenied:
             # Better to take another's server for ours, and refuse to start, than the reverse.
             return process.uids().real == self._cluster.owner
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """Whether a process runs; one that has ended and waits for its parent does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:

@@ -312,6 +312,16 @@ class TestStop:
             assert os.getsid(pids[0]) != os.getsid(pids[1])
         assert not any(is_alive(pid) for pid in pids)
 
+    def test_what_loses_its_environment_while_it_ends_is_waited_for(self, tmp_path: Path) -> None:
+        script = (
+            "echo $$ > pid; trap 'exec env -i sleep 60' TERM; touch api.ready; "
+            "while :; do sleep 0.05; done"
+        )
+        with Supervisor([shell("api", script, tmp_path)], tmp_path, grace_seconds=0.3):
+            pid = pid_in(tmp_path / "pid")
+            assert is_alive(pid)
+        assert not is_alive(pid)
+
     def test_stopping_twice_is_harmless(self, tmp_path: Path) -> None:
         supervisor = Supervisor([Service("api", ["sleep", "60"], always_healthy)], tmp_path)
         supervisor.start()
