@@ -173,6 +173,26 @@ class Settings(BaseSettings):
         le=65535,
         description="Port of the REST API. Unset: 8000, or the next free port.",
     )
+    api_host: str = Field(
+        default="127.0.0.1",
+        description="Address on which the REST API listens. Beyond loopback it starts only if "
+        "there is an API key (`fulfillment keys create`).",
+    )
+    api_cors_origins: list[str] = Field(
+        default=[],
+        description="Origins whose pages may use the REST API from a browser, in JSON: "
+        '`["https://shop.example"]`.',
+    )
+    api_rate_per_key: float = Field(
+        default=2_000.0,
+        gt=0,
+        description="Requests a second that one API key may send; as many may come at once.",
+    )
+    api_rate_per_address: float = Field(
+        default=2_000.0,
+        gt=0,
+        description="Requests a second that may come from one address, whatever the key.",
+    )
     retention_days: int = Field(
         default=90, ge=1, description="Days for which predictions are kept; older ones are dropped."
     )

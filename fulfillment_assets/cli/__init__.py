@@ -14,6 +14,7 @@ from fulfillment_assets.cli import (
     bench,
     database,
     deviations,
+    keys,
     knowledge,
     kpis,
     model,
@@ -52,6 +53,7 @@ app.add_typer(knowledge.app, name="knowledge")
 app.add_typer(deviations.app, name="deviations")
 app.add_typer(agents.app, name="agents")
 app.add_typer(settings.app, name="settings")
+app.add_typer(keys.app, name="keys")
 app.add_typer(bench.app, name="bench")
 
 EXPECTED = (

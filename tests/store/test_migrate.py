@@ -33,6 +33,8 @@ TABLES = {
     "agent_approvals",
     "agent_responses",
     "alembic_version",
+    "api_audit",
+    "api_keys",
     "batch_jobs",
     "customer_contacts",
     "customer_opt_outs",
@@ -97,6 +99,9 @@ INSERT INTO stream_batches (topic, partition, start_offset, end_offset, messages
 VALUES ('t', 0, 0, 1, 1, 1, 0, 'm', 'r', 1, 0.1);
 INSERT INTO knowledge_documents (source, title, category, content, sha256, version, origin)
 VALUES ('s', 't', 'c', 'x', 'h', '1', 'entered');
+INSERT INTO api_keys (name, role, prefix, hash) VALUES ('n', 'viewer', 'p', sha256('k'));
+INSERT INTO api_audit (actor, role, action, target, request_id)
+VALUES ('n', 'admin', 'a', 't', 'r');
 """
 
 UPGRADE = "import sys; from fulfillment_assets.store import migrate; migrate.upgrade(sys.argv[1])"

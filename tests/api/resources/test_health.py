@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+import datetime as dt
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,18 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from httpx2 import Response
-from pydantic import SecretStr
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import Engine, make_url
 
-from fulfillment_api.app import create_app
 from fulfillment_assets.delay_model.artifacts import METADATA_FILE, read_files, read_metadata
 from fulfillment_assets.delay_model.registry.champion import ensure_champion
 from fulfillment_assets.delay_model.registry.promotion import promote, rollback
 from fulfillment_assets.delay_model.registry.versions import register
-from fulfillment_assets.settings import Settings
+from fulfillment_assets.local.chroma import EmbeddedChroma
 from fulfillment_assets.store import migrate
 from fulfillment_assets.store.connection import create_engine
-from tests.scoring.fixtures import MODELS, second_models_dir
-
-__all__ = ["second_models_dir"]
+from tests.api.conftest import Start
+from tests.api.examples import url_of
+from tests.scoring.fixtures import MODELS
 
 PREFIXES = ["", "/api/v1"]
 
@@ -33,15 +31,13 @@ Client = Callable[..., TestClient]
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
+def client(start: Start) -> Client:
     """Starts the API over a database: `client(url, models_dir)`."""
-    with ExitStack() as started:
 
-        def start(database_url: str, models_dir: Path = MODELS) -> TestClient:
-            settings = Settings(database_url=SecretStr(database_url), models_dir=models_dir)
-            return started.enter_context(TestClient(create_app(settings)))
+    def begin(url: str, models_dir: Path = MODELS) -> TestClient:
+        return start(url, models_dir=models_dir)
 
-        yield start
+    return begin
 
 
 def components(response: Response) -> dict[str, dict[str, Any]]:
@@ -53,12 +49,12 @@ def detail_of(response: Response, broken: str) -> str:
     assert response.status_code == 503
     assert response.json()["status"] == "not ready"
     found = components(response)
-    unhealthy = [name for name, component in found.items() if not component["healthy"]]
+    down = [name for name, one in found.items() if one["needed"] and one["state"] == "down"]
     if broken == "database":
         assert found["model"]["detail"] == "unknown: the database tells which model scores"
-        assert unhealthy == ["database", "model"]
+        assert down == ["database", "model"]
     else:
-        assert unhealthy == [broken]
+        assert down == [broken]
     return str(found[broken]["detail"])
 
 
@@ -169,7 +165,7 @@ def test_with_a_champion_the_folder_is_not_needed(
     version = ensure_champion(engine, MODELS)
     api = client(database_url, tmp_path)
     found = components(api.get("/health/ready"))
-    assert (found["model"]["healthy"], found["model"]["detail"]) == (True, version)
+    assert (found["model"]["state"], found["model"]["detail"]) == ("up", version)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE model_artifacts SET content = content || 'x'"))
     engine.dispose()
@@ -218,3 +214,51 @@ def test_a_model_that_comes_later_is_noticed(
     assert api.get("/health/ready").status_code == 503
     shutil.copytree(MODELS, tmp_path, dirs_exist_ok=True)
     assert api.get("/health/ready").status_code == 200
+
+
+def test_what_is_not_configured_is_told_and_not_missed(api: TestClient) -> None:
+    response = api.get("/health/ready")
+    assert (response.status_code, response.json()["status"]) == (200, "ready")
+    found = components(response)
+    states = {name: found[name]["state"] for name in ("chroma", "kafka", "dagster")}
+    assert set(states.values()) == {"not configured"}
+    assert not any(found[name]["needed"] for name in states)
+    assert found["chroma"]["detail"] == "CHROMA_URL is not set"
+
+
+def test_a_chroma_that_is_down_degrades_it_until_it_is_back(
+    engine: Engine, start: Start, private_chroma: EmbeddedChroma
+) -> None:
+    api = start(url_of(engine), chroma_url=private_chroma.url)
+    assert components(api.get("/health/ready"))["chroma"]["state"] == "up"
+    private_chroma.stop()
+    response = api.get("/health/ready")
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert components(response)["chroma"]["detail"] == "does not answer"
+    private_chroma.start()
+    assert api.get("/health/ready").json()["status"] == "ready"
+
+
+def test_a_broker_that_is_down_degrades_it(engine: Engine, start: Start) -> None:
+    api = start(url_of(engine), kafka_bootstrap_servers="127.0.0.1:1,[::1]:2")
+    response = api.get("/health/ready")
+    assert response.json()["status"] == "degraded"
+    assert components(response)["kafka"]["detail"] == "no broker accepts connections"
+
+
+@pytest.mark.parametrize(("age", "state"), [(5, "up"), (600, "down")])
+def test_a_daemon_is_known_by_its_heartbeat(
+    api: TestClient, engine: Engine, age: int, state: str
+) -> None:
+    beat = dt.datetime.now(dt.UTC).replace(tzinfo=None) - dt.timedelta(seconds=age)
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text('CREATE TABLE dagster.daemon_heartbeats ("timestamp" timestamp)')
+        )
+        connection.execute(
+            sa.text("INSERT INTO dagster.daemon_heartbeats VALUES (:beat)"),
+            {"beat": beat},
+        )
+    found = components(api.get("/health/ready"))["dagster"]
+    assert found["state"] == state
+    assert re.fullmatch(r"its daemon's heartbeat is \d+ s old", found["detail"])

@@ -1,0 +1,293 @@
+"""Every error as problem details (RFC 9457): what was wrong, where, and what to do.
+
+Nothing of the inside is told: no stack trace, no SQL, no secret.
+"""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg2.errors
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from fulfillment_api.observability.logs import get_logger
+from fulfillment_api.request_id import current_request_id
+from fulfillment_assets.agents.errors import ApprovalError, UnknownDeviationError
+from fulfillment_assets.delay_model.errors import DelayModelError
+from fulfillment_assets.events.client import KafkaUnavailableError
+from fulfillment_assets.knowledge.errors import KnowledgeError, KnowledgeUnavailableError
+from fulfillment_assets.store.setting_specs import SettingError
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_SECONDS: Final = 2
+
+_log = get_logger("errors")
+
+
+class FieldProblem(BaseModel):
+    """One value that breaks a rule."""
+
+    field: str = Field(description="Where it stands, such as `query.limit` or `body.order_id`.")
+    rule: str = Field(description="The rule that it breaks.")
+
+
+class Problem(BaseModel):
+    """An error."""
+
+    type: str = Field(description="Names the kind of error; the same for the same kind.")
+    title: str = Field(description="The kind of error in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What was wrong this time, and what to do.")
+    request_id: str = Field(description="Stands in the log, too; quote it when you ask for help.")
+    errors: list[FieldProblem] | None = Field(
+        default=None, description="Each value that breaks a rule, where there are such."
+    )
+
+
+class ApiError(HTTPException):
+    """An error that is told to the client.
+
+    Args:
+        detail: what was wrong, and what to do.
+        errors: the values that break a rule, if that is what was wrong.
+        headers: to be sent along.
+    """
+
+    status: int = 500
+    kind: str = "internal-error"
+    title: str = "Internal error"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Sequence[FieldProblem] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(self.status, detail, dict(headers or {}))
+        self.text = detail
+        self.errors = list(errors)
+
+
+class BadRequestError(ApiError):
+    """The request cannot be read."""
+
+    status, kind, title = 400, "bad-request", "Bad request"
+
+
+class UnauthenticatedError(ApiError):
+    """No key, or none that is valid."""
+
+    status, kind, title = 401, "unauthenticated", "API key needed"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+class ForbiddenError(ApiError):
+    """The key's role does not allow it."""
+
+    status, kind, title = 403, "forbidden", "Not allowed"
+
+
+class NotFoundError(ApiError):
+    """There is no such thing."""
+
+    status, kind, title = 404, "not-found", "Not found"
+
+
+class ConflictError(ApiError):
+    """The state of things does not allow it."""
+
+    status, kind, title = 409, "conflict", "Conflict"
+
+
+class BodyTooLargeError(ApiError):
+    """The body is larger than the limit."""
+
+    status, kind, title = 413, "body-too-large", "Body too large"
+
+    def __init__(self, limit: int) -> None:
+        detail = f"The body is larger than the {limit:,} bytes that are allowed here."
+        super().__init__(detail, headers={"Connection": "close"})
+
+
+class InvalidError(ApiError):
+    """A value breaks a rule."""
+
+    status, kind, title = 422, "invalid", "Invalid values"
+
+    @classmethod
+    def of(cls, field: str, rule: str) -> InvalidError:
+        """One value that breaks a rule."""
+        return cls(f"{field}: {rule}", errors=[FieldProblem(field=field, rule=rule)])
+
+
+class TooManyRequestsError(ApiError):
+    """Faster than the rate limit."""
+
+    status, kind, title = 429, "too-many-requests", "Too many requests"
+
+    def __init__(self, wait: float) -> None:
+        seconds = max(1, round(wait + 0.5))
+        super().__init__(
+            f"Too many requests: wait {seconds} s, or ask for a higher limit.",
+            headers={"Retry-After": str(seconds)},
+        )
+
+
+class UnavailableError(ApiError):
+    """Something that is needed is away for the moment."""
+
+    status, kind, title = 503, "unavailable", "Unavailable for the moment"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+@contextmanager
+def invalid(field: str) -> Iterator[None]:
+    """Tell a ValueError of the block, whose text is for the user, as that field's rule."""
+    try:
+        yield
+    except ValueError as error:
+        raise InvalidError.of(field, str(error)) from error
+
+
+class StatusError(ApiError):
+    """What the framework raises: 404 and 405 of the router, 400 of a body that is no JSON."""
+
+    def __init__(self, error: StarletteHTTPException) -> None:
+        phrase = http.HTTPStatus(error.status_code).phrase
+        self.status = error.status_code
+        self.kind = phrase.lower().replace(" ", "-")
+        self.title = phrase
+        super().__init__(_DETAILS.get(self.status, str(error.detail)), headers=error.headers)
+
+
+_DETAILS: Final = {
+    404: "There is no such path; /docs shows those that there are.",
+    405: "The path does not take this method; the header Allow names those that it takes.",
+}
+
+
+def _validation(error: RequestValidationError) -> ApiError:
+    problems = [
+        FieldProblem(field=".".join(map(str, one["loc"])), rule=str(one["msg"]))
+        for one in error.errors()
+    ]
+    detail = "; ".join(f"{problem.field}: {problem.rule}" for problem in problems[:3])
+    return InvalidError(detail, errors=problems)
+
+
+def _database(error: SQLAlchemyError) -> ApiError:
+    if isinstance(error, ProgrammingError) and isinstance(
+        error.orig, psycopg2.errors.UndefinedTable | psycopg2.errors.UndefinedColumn
+    ):
+        return UnavailableError("The schema is missing or old: run `fulfillment db upgrade`.")
+    if isinstance(error, OperationalError | InterfaceError | PoolTimeoutError):
+        return UnavailableError("The database does not answer; try again in a moment.")
+    return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> ApiError:
+    _log.error("unexpected error", exc_info=error)
+    return ApiError("Something went wrong here; the log tells more under this request id.")
+
+
+def _told(error: type[ApiError]) -> Callable[[Exception], ApiError]:
+    """For errors whose text is written for the user."""
+
+    def tell(found: Exception) -> ApiError:
+        made: ApiError = error(str(found))
+        return made
+
+    return tell
+
+
+_NO_KNOWLEDGE: Final = (
+    "The knowledge base cannot be searched: Chroma does not answer, or there is no index yet "
+    "(`fulfillment knowledge ingest` makes one). Try again in a moment."
+)
+
+_TRANSLATIONS: Final[Mapping[type[Exception], Callable[[Any], ApiError]]] = {
+    ApiError: lambda error: error,
+    RequestValidationError: _validation,
+    StarletteHTTPException: StatusError,
+    SQLAlchemyError: _database,
+    UnknownDeviationError: _told(NotFoundError),
+    ApprovalError: _told(ConflictError),
+    SettingError: _told(InvalidError),
+    KnowledgeError: _told(InvalidError),
+    KnowledgeUnavailableError: lambda _: UnavailableError(_NO_KNOWLEDGE),
+    KafkaUnavailableError: lambda _: UnavailableError("Kafka does not answer; try again."),
+    DelayModelError: _told(UnavailableError),
+    RecursionError: lambda _: BadRequestError("The body is nested too deeply."),
+}
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """The error as the client is told; of one that nobody foresaw only that there was one."""
+    for kind in type(error).__mro__:
+        if (translate := _TRANSLATIONS.get(kind)) is not None:
+            return translate(error)
+    return _unexpected(error)
+
+
+def problem_response(error: Exception) -> Response:
+    """The response that tells of an error."""
+    told = as_api_error(error)
+    errors = [
+        FieldProblem(field=_writable(one.field), rule=_writable(one.rule)) for one in told.errors
+    ]
+    problem = Problem(
+        type=f"urn:fulfillment:problem:{told.kind}",
+        title=told.title,
+        status=told.status,
+        detail=_writable(told.text),
+        request_id=current_request_id(),
+        errors=errors or None,
+    )
+    return Response(
+        problem.model_dump_json(exclude_none=True),
+        status_code=told.status,
+        headers=told.headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def _writable(text: str) -> str:
+    """The text without halves of characters, which a client may send and UTF-8 cannot hold."""
+    return text.encode(errors="replace").decode()
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Let every foreseen error of an endpoint become problem details."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        response = problem_response(error)
+        if response.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = ", ".join(_methods_of(app, request.scope["path"]))
+        return response
+
+    for kind in _TRANSLATIONS:
+        app.add_exception_handler(kind, handle)
+
+
+def _methods_of(app: FastAPI, path: str) -> list[str]:
+    return sorted(
+        method
+        for route in app.routes
+        if isinstance(route, APIRoute) and route.path_regex.match(path)
+        for method in route.methods or ()
+    )

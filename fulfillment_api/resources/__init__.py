@@ -1,0 +1,1 @@
+"""Each resource: its endpoints, what they take and give, and their reads."""

@@ -1,0 +1,1 @@
+"""What the agents did, and what waits for a person."""

@@ -1,0 +1,1 @@
+"""Deviations: orders and segments that need attention."""

@@ -1,0 +1,1 @@
+"""The knowledge base: its documents, and searches in them."""

@@ -1,0 +1,1 @@
+"""Orders: their state, and their whole story."""

@@ -1,0 +1,1 @@
+"""Predictions of single orders, at once."""
