@@ -115,7 +115,7 @@ def ignored(*numbers: signal.Signals) -> Iterator[None]:
 
 
 def test_services_run_inside_the_block_and_are_gone_after_it(tmp_path: Path) -> None:
-    service = shell("api", "echo serving; touch api.ready; sleep 60", tmp_path, url="http://a/")
+    service = shell("api", "echo serving; touch api.ready; exec sleep 60", tmp_path, url="http://a/")
     with Supervisor([service], tmp_path / "logs") as supervisor:
         [running] = supervisor.status()
         assert running.state is State.HEALTHY
@@ -129,10 +129,10 @@ def test_services_run_inside_the_block_and_are_gone_after_it(tmp_path: Path) -> 
 
 
 def test_a_service_starts_only_when_those_it_waits_for_are_healthy(tmp_path: Path) -> None:
-    first = shell("first", "sleep 0.3; touch first.ready; sleep 60", tmp_path)
+    first = shell("first", "sleep 0.3; touch first.ready; exec sleep 60", tmp_path)
     second = shell(
         "second",
-        "test -e first.ready && touch second.ready; sleep 60",
+        "test -e first.ready && touch second.ready; exec sleep 60",
         tmp_path,
         after=("first",),
         start_seconds=5,
@@ -143,7 +143,7 @@ def test_a_service_starts_only_when_those_it_waits_for_are_healthy(tmp_path: Pat
 
 def test_services_that_wait_for_none_start_side_by_side(tmp_path: Path) -> None:
     script = (
-        "touch {0}.began; while [ ! -e {1}.began ]; do sleep 0.01; done; touch {0}.ready; sleep 60"
+        "touch {0}.began; while [ ! -e {1}.began ]; do sleep 0.01; done; touch {0}.ready; exec sleep 60"
     )
     left = shell("left", script.format("left", "right"), tmp_path, start_seconds=5)
     right = shell("right", script.format("right", "left"), tmp_path, start_seconds=5)
@@ -172,7 +172,7 @@ def test_environment_and_directory_are_the_service_s_own(tmp_path: Path) -> None
 def test_the_log_of_the_run_before_is_kept(tmp_path: Path) -> None:
     for text in ("first", "second"):
         (tmp_path / "api.ready").unlink(missing_ok=True)
-        script = f"echo {text}; touch api.ready; sleep 60"
+        script = f"echo {text}; touch api.ready; exec sleep 60"
         with Supervisor([shell("api", script, tmp_path)], tmp_path):
             pass
     assert (tmp_path / "api.log").read_text() == "second\n"
@@ -222,7 +222,7 @@ class TestStart:
     def test_a_service_that_is_not_healthy_in_time_is_an_error_with_reason_and_log(
         self, tmp_path: Path
     ) -> None:
-        service = shell("api", "echo $$ > pid; echo no luck; sleep 60", tmp_path, start_seconds=0.4)
+        service = shell("api", "echo $$ > pid; echo no luck; exec sleep 60", tmp_path, start_seconds=0.4)
         with pytest.raises(ServiceFailedError) as failed:
             Supervisor([service], tmp_path).start()
         message = str(failed.value)
@@ -234,7 +234,7 @@ class TestStart:
     def test_a_service_that_ends_is_an_error_at_once_and_stops_the_others(
         self, tmp_path: Path
     ) -> None:
-        good = shell("good", "echo $$ > pid; touch good.ready; sleep 60", tmp_path)
+        good = shell("good", "echo $$ > pid; touch good.ready; exec sleep 60", tmp_path)
         bad = shell("bad", "echo cannot bind >&2; exit 3", tmp_path, after=("good",))
         with pytest.raises(
             ServiceFailedError, match=r"bad exited with status 3 while starting\.(.|\n)*cannot bind"
@@ -257,7 +257,7 @@ class TestStart:
 
 class TestCrash:
     def test_a_crashed_service_is_started_again(self, tmp_path: Path) -> None:
-        service = shell("api", "echo up; touch api.ready; sleep 60", tmp_path)
+        service = shell("api", "echo up; touch api.ready; exec sleep 60", tmp_path)
         with Supervisor([service], tmp_path, policy=QUICK) as supervisor:
             [before] = supervisor.status()
             assert before.pid is not None
