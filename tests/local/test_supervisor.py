@@ -163,7 +163,7 @@ def test_a_url_is_healthy_once_a_get_succeeds(tmp_path: Path) -> None:
 
 
 def test_environment_and_directory_are_the_service_s_own(tmp_path: Path) -> None:
-    script = 'echo "$COLOUR in $(pwd)"; touch api.ready; sleep 60'
+    script = 'echo "$COLOUR in $(pwd)"; touch api.ready; exec sleep 60'
     with Supervisor([shell("api", script, tmp_path, env={"COLOUR": "red"})], tmp_path):
         pass
     assert (tmp_path / "api.log").read_text() == f"red in {tmp_path}\n"
