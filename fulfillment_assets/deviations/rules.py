@@ -25,6 +25,7 @@ from fulfillment_assets.deviations.severity import Thresholds
 from fulfillment_assets.deviations.status import OPEN_STATUSES
 from fulfillment_assets.events.topics import DEVIATION_EVENTS
 from fulfillment_assets.orders.contract import CLOSED_STATUSES
+from fulfillment_assets.store.prepared import Statement
 
 ANNOUNCED: Final = ("warning", "critical")
 """Severities of which an event tells the world."""
@@ -89,26 +90,44 @@ WHERE NOT c.is_new AND d.order_id = c.order_id AND d.status = 'pending'
   AND NOT EXISTS (SELECT FROM breaches b WHERE b.order_id = d.order_id AND b.kind = d.kind)
 """
 
+_RESOLVE_CLEARED: Final = Statement("resolve_cleared", _RESOLVE, {"deviating": "text[]"})
+_OPEN_FOUND: Final = Statement(
+    "open_found", _OPEN, {"deviating": "text[]", "announced": "text[]", "batch_job_id": "uuid"}
+)
 
-_NEWS: Final = """
+_NEWS: Final = sa.text("""
 SELECT now() AS moment,
        (SELECT max(greatest(new_event_time, old_event_time)) FROM order_changes) AS latest,
        EXISTS (SELECT FROM deviations
                WHERE segment_key IS NOT NULL AND ended_at IS NULL) AS breached
-"""
+""")
 
 
-def detect(
+def watch_orders(
     connection: Connection, thresholds: Thresholds, batch_job_id: uuid.UUID | None = None
 ) -> None:
-    """Open, update and resolve the deviations of the orders in `order_changes`, and of segments.
+    """Open, update and resolve the deviations of the orders in `order_changes`.
 
-    Runs in the caller's transaction, which has the same orders in `staged_orders`, and has them in
-    the rollups. A deviation that is new, or whose severity changed, leaves one event in the outbox
-    if it is a warning or graver. Segments are left alone while nothing near now has changed.
+    Runs in the caller's transaction, which has the same orders in `staged_orders`. A deviation that
+    is new, or whose severity changed, leaves one event in the outbox if it is a warning or graver.
     """
-    _watch_orders(connection, thresholds, batch_job_id)
-    news = connection.execute(sa.text(_NEWS)).one()
+    deviating = list(SEVERITIES[thresholds.deviation_code :])
+    announced = [name for name in deviating if name in ANNOUNCED]
+    _RESOLVE_CLEARED.execute(connection, {"deviating": deviating})
+    _OPEN_FOUND.execute(
+        connection,
+        {"deviating": deviating, "announced": announced, "batch_job_id": batch_job_id},
+    )
+
+
+def watch_changed_segments(
+    connection: Connection, thresholds: Thresholds, batch_job_id: uuid.UUID | None = None
+) -> None:
+    """Watch segments, unless no breach lasts and no order in `order_changes` is near now.
+
+    Runs in the caller's transaction, which has these orders in the rollups.
+    """
+    news = connection.execute(_NEWS).one()
     window = dt.timedelta(hours=max(thresholds.segments.on_time_hours, segment_risk.NEAR_HOURS))
     if news.breached or (news.latest is not None and news.latest > news.moment - window):
         watch_segments(connection, thresholds, news.moment, batch_job_id)
@@ -127,16 +146,6 @@ def watch_segments(
     hold(connection)
     segment_risk.watch(connection, thresholds.segments, now, batch_job_id)
     on_time.watch(connection, thresholds.segments, now, batch_job_id)
-
-
-def _watch_orders(
-    connection: Connection, thresholds: Thresholds, batch_job_id: uuid.UUID | None
-) -> None:
-    deviating = list(SEVERITIES[thresholds.deviation_code :])
-    announced = [name for name in deviating if name in ANNOUNCED]
-    parameters = {"deviating": deviating, "announced": announced, "batch_job_id": batch_job_id}
-    connection.execute(sa.text(_RESOLVE), parameters)
-    connection.execute(sa.text(_OPEN), parameters)
 
 
 def forget_events_before(connection: Connection, moment: dt.datetime) -> None:

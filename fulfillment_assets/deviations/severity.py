@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -79,6 +80,10 @@ class Thresholds:
         """Codes (n,) of `SEVERITIES` for probabilities (n,); a threshold itself is not above."""
         bounds = {"info": self.info, "warning": self.warning, "critical": self.critical}
         return severity_codes(probability, bounds)
+
+    def severity_of(self, probability: float) -> str:
+        """The severity of one probability, as `classify` has it."""
+        return SEVERITIES[bisect_left((self.info, self.warning, self.critical), probability)]
 
     @property
     def deviation_code(self) -> int:

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from fulfillment_assets.delay_model.bands import LATE_SEVERITIES
 from fulfillment_assets.store.partitions import start_of
+from fulfillment_assets.store.prepared import Statement
 from fulfillment_assets.store.settings_table import read_setting, write_setting
 
 DIMENSIONS: Final = ("warehouse_block", "mode_of_shipment", "product_importance")
@@ -46,7 +47,9 @@ _COUNTED_SINCE: Final = (
 )
 
 
-_HOLD_HISTORY: Final = f"SELECT FROM settings WHERE key = '{HISTORY_STARTS_AT}' FOR SHARE"
+_HOLD_HISTORY: Final = Statement(
+    "hold_history", f"SELECT FROM settings WHERE key = '{HISTORY_STARTS_AT}' FOR SHARE"
+)
 """Retention waits for writers that count by the present start, and they for it."""
 
 
@@ -107,7 +110,9 @@ def add_to(key: Sequence[str], measures: Sequence[str]) -> str:
 _MOVED: Final = f"{_side('new', 1)} UNION ALL {_side('old', -1)} WHERE NOT is_new"
 
 # The days wait for the count of the hours, so all writers lock hours first.
-_APPLY: Final = f"""
+_APPLY: Final = Statement(
+    "apply_changes",
+    f"""
 WITH moved AS MATERIALIZED ({_hours(_MOVED)}),
 hours AS (
     INSERT INTO kpi_rollups AS k ({_HOUR_COLUMNS})
@@ -118,7 +123,8 @@ hours AS (
 INSERT INTO kpi_daily_rollups AS k ({_DAY_COLUMNS})
 SELECT {_DAY_COLUMNS} FROM ({_days("moved")}) days WHERE (SELECT count(*) FROM hours) > 0
 {add_to(_DAY, MEASURES)}
-"""
+""",
+)
 
 _LATEST: Final = f"""
 SELECT DISTINCT ON (order_id) 1 AS weight, event_time, order_status, delay_probability, severity,
@@ -170,8 +176,8 @@ def apply_changes(connection: Connection) -> None:
     Runs in the caller's transaction. Buckets are locked hours first, each in key order, so that
     concurrent writers wait for one another and never deadlock.
     """
-    connection.execute(sa.text(_HOLD_HISTORY))
-    connection.execute(sa.text(_APPLY))
+    _HOLD_HISTORY.execute(connection, {})
+    _APPLY.execute(connection, {})
 
 
 def rebuild(connection: Connection) -> int:

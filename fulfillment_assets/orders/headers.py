@@ -18,6 +18,8 @@ SURPLUS: Final = "surplus_cells"
 
 MAX_HEADER_CHARACTERS: Final = 256
 
+_REMEMBERED_CHARACTERS: Final = 4_096
+
 
 class DuplicateHeadersError(ValueError):
     """Two headers are equal, or mean the same field; the message names them."""
@@ -46,6 +48,12 @@ def read_headers(texts: Sequence[str]) -> tuple[Header, ...]:
     Raises:
         DuplicateHeadersError: two headers are equal, or mean the same field.
     """
+    if sum(map(len, texts)) > _REMEMBERED_CHARACTERS:
+        return _headers(tuple(texts))
+    return _remembered(tuple(texts))
+
+
+def _headers(texts: tuple[str, ...]) -> tuple[Header, ...]:
     headers = tuple(_read_header(text, number) for number, text in enumerate(texts, 1))
     seen: dict[str, str] = {}
     for header in headers:
@@ -58,11 +66,13 @@ def read_headers(texts: Sequence[str]) -> tuple[Header, ...]:
     return headers
 
 
+_remembered: Final = lru_cache(maxsize=256)(_headers)  # orders that follow have the same keys
+
+
 def _read_header(text: str, number: int) -> Header:
     return _header(clean_text(text.strip(), MAX_HEADER_CHARACTERS) or f"column_{number}")
 
 
-@lru_cache(maxsize=1024)  # most of the time that the model of one order takes
 def _header(text: str) -> Header:
     normal = normalise_header(text)
     return Header(text, HEADERS.get(normal), normal in (LATE_HEADER, *BOOKKEEPING))

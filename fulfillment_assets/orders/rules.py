@@ -64,6 +64,8 @@ def canonical_value(field: Field, value: object) -> Value:
     Raises:
         RuleBroken: the value breaks a rule of the field, or is required and missing.
     """
+    if _is_canonical(field, value):
+        return value  # type: ignore[return-value]
     text = _as_text(field, value).strip(_SPACE)
     if text.lower() in MISSING:
         if field.required:
@@ -72,6 +74,18 @@ def canonical_value(field: Field, value: object) -> Value:
     if REPLACEMENT in text:
         raise RuleBroken(NOT_UTF8)
     return _READERS[field.kind](field, text)
+
+
+def _is_canonical(field: Field, value: object) -> bool:
+    """Whether a value surely needs no reading: what most JSON orders hold."""
+    kind = type(value)
+    if kind is str:
+        return value in field.choices
+    if (kind is int and field.kind is Kind.INTEGER) or (
+        kind is float and field.kind is Kind.NUMBER
+    ):
+        return _in_range(field, value) and value != 0  # type: ignore[arg-type]  # -0.0 is not
+    return False
 
 
 def predecessor(field: Field, values: Mapping[str, object]) -> str | None:
@@ -184,12 +198,18 @@ def _read_number(field: Field, text: str) -> float:
     number = float(text) + 0.0  # -0.0 becomes 0.0
     if not math.isfinite(number):
         raise RuleBroken(format_rule(field))
-    too_low = (field.minimum is not None and number < field.minimum) or (
-        field.above is not None and number <= field.above
-    )
-    if too_low or (field.maximum is not None and number > field.maximum):
+    if not _in_range(field, number):
         raise RuleBroken(limit_rule(field))
     return number
+
+
+def _in_range(field: Field, number: float) -> bool:
+    """Whether a number is within the limits; an infinite one may be, where there is none."""
+    return (
+        (field.minimum is None or number >= field.minimum)
+        and (field.above is None or number > field.above)
+        and (field.maximum is None or number <= field.maximum)
+    )
 
 
 def _read_integer(field: Field, text: str) -> int:

@@ -8,16 +8,18 @@ and the deviation rules read only these.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from fulfillment_assets.orders.contract import FIELDS
+from fulfillment_assets.orders.contract import FIELDS, Kind
 from fulfillment_assets.scoring.rows import Arrival, ScoredOrders, prediction_rows, staged_rows
 from fulfillment_assets.store.copy import CopyData, copy_into, encode
 from fulfillment_assets.store.partitions import partition_name
+from fulfillment_assets.store.prepared import Statement
 
 _FACTS: Final = (*(field.name for field in FIELDS), "event_time", "prediction_id")
 _VERDICT: Final = ("delay_probability", "severity")
@@ -31,20 +33,50 @@ _TRACKED: Final = (
     *_VERDICT,
 )
 
-_CREATE: Final = f"""
-CREATE TEMP TABLE IF NOT EXISTS staged_orders ON COMMIT DELETE ROWS AS
-SELECT {_STATE}, NULL::text AS context FROM orders WITH NO DATA;
-CREATE TEMP TABLE IF NOT EXISTS order_changes ON COMMIT DELETE ROWS AS
-SELECT order_id, prediction_id, true AS is_new,
-       {", ".join(f"{name} AS old_{name}, {name} AS new_{name}" for name in _TRACKED)}
-FROM orders WITH NO DATA;
-"""
+_TYPES: Final = {
+    Kind.TEXT: "text STORAGE PLAIN",
+    Kind.CATEGORY: "text STORAGE PLAIN",
+    Kind.INTEGER: "integer",
+    Kind.NUMBER: "double precision",
+    Kind.TIMESTAMP: "timestamptz",
+}
+"""Plain texts, which are short: else a table and an index for long ones would be emptied, too, at
+each commit."""
+
+_COLUMNS: Final = {
+    **{field.name: _TYPES[field.kind] for field in FIELDS},
+    "event_time": "timestamptz",
+    "prediction_id": "uuid",
+    "delay_probability": "double precision",
+    "severity": "text STORAGE PLAIN",
+}
+
+
+def _declared(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+
+
+_STAGED: Final = {name: _COLUMNS[name] for name in (*_FACTS, *_VERDICT)}
+_CHANGES: Final = {
+    "order_id": _COLUMNS["order_id"],
+    "prediction_id": "uuid",
+    "is_new": "boolean",
+    **{f"{when}_{name}": _COLUMNS[name] for name in _TRACKED for when in ("old", "new")},
+}
+
+_CREATE: Final = sa.text(f"""
+CREATE TEMP TABLE IF NOT EXISTS staged_orders ({_declared(_STAGED)}, context text STORAGE PLAIN)
+ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS order_changes ({_declared(_CHANGES)}) ON COMMIT DELETE ROWS;
+""")
 
 _CHANGE: Final = "new.order_id, new.prediction_id, old.order_id IS NULL, " + ", ".join(
     f"old.{name}, new.{name}" for name in _TRACKED
 )
 
-_UPSERT: Final = f"""
+_UPSERT: Final = Statement(
+    "upsert_orders",
+    f"""
 WITH changed AS (
     INSERT INTO orders AS o ({_STATE}, prediction_created_at)
     SELECT DISTINCT ON (order_id) {_STATE}, CAST(:received_at AS timestamptz)
@@ -58,7 +90,14 @@ WITH changed AS (
     RETURNING {_CHANGE}
 )
 INSERT INTO order_changes SELECT * FROM changed
-"""
+""",
+    {"received_at": "timestamptz"},
+)
+
+_NOTE_CHANGED: Final = sa.text("""
+INSERT INTO order_changes (order_id, new_event_time)
+SELECT order_id, event_time FROM orders WHERE order_id = ANY (:order_ids)
+""")
 
 _LOCK_LATEST: Final = """
 SELECT FROM orders o JOIN staged_orders s USING (order_id)
@@ -80,7 +119,7 @@ INSERT INTO order_changes SELECT * FROM changed
 
 def open_staging(connection: Connection) -> None:
     """Make sure that this connection has its staging tables."""
-    connection.execute(sa.text(_CREATE))
+    connection.execute(_CREATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +148,12 @@ def upsert_orders(connection: Connection, received_at: dt.datetime) -> None:
     ascends with the row. Orders are locked in the order of their ids, so that concurrent writers
     never deadlock.
     """
-    connection.execute(sa.text(_UPSERT), {"received_at": received_at})
+    _UPSERT.execute(connection, {"received_at": received_at})
+
+
+def note_changed(connection: Connection, order_ids: Collection[str]) -> None:
+    """Note in `order_changes` that these orders changed lately, in transactions of their own."""
+    connection.execute(_NOTE_CHANGED, {"order_ids": list(order_ids)})
 
 
 def update_verdicts(connection: Connection) -> None:
