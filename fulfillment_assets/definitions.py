@@ -1,5 +1,7 @@
 """The Dagster code location: the whole wiring on one screen."""
 
+import logging
+
 import dagster as dg
 
 from fulfillment_assets.defs.agents.assets import agent_responses
@@ -29,6 +31,11 @@ from fulfillment_assets.defs.scoring.jobs import score_batch
 from fulfillment_assets.defs.scoring.sensors import drop_folder_sensor
 from fulfillment_assets.defs.streaming.jobs import relay_events, score_stream
 from fulfillment_assets.defs.streaming.sensors import kafka_sensor, outbox_sensor
+from fulfillment_assets.observability.logs import configure_logging
+from fulfillment_assets.settings import Settings
+
+if not logging.root.handlers:  # a command has its own way to tell people what happens
+    configure_logging(Settings().log_format)
 
 defs = dg.Definitions(
     assets=[

@@ -143,6 +143,11 @@ class Settings(BaseSettings):
     max_file_bytes: int = Field(
         default=4 * 1024**3, gt=0, description="Largest accepted file, in bytes as dropped."
     )
+    log_format: Literal["json", "console"] | None = Field(
+        default=None,
+        description="Log lines on standard error: `json`, or `console` for people. Unset: "
+        "`console` on a terminal, else `json`.",
+    )
     postgres_port: int | None = Field(
         default=None,
         ge=1,
@@ -230,6 +235,11 @@ class Settings(BaseSettings):
     def inbox(self) -> Path:
         """The watched drop folder."""
         return self.inbox_dir or self.data_dir / "inbox"
+
+    @property
+    def uploads(self) -> Path:
+        """Where files are that are still being handed in through the REST API."""
+        return self.inbox.parent / "uploads"
 
     @property
     def processed(self) -> Path:

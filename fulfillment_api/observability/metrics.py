@@ -32,7 +32,17 @@ class RequestMetrics:
             registry=self.registry,
         )
 
+        self._counters: dict[tuple[str, str, int], Counter] = {}
+        self._timers: dict[tuple[str, str], Histogram] = {}
+
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Note that a request was answered."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(method, route).observe(seconds)
+        counter = self._counters.get((method, route, status))
+        if counter is None:
+            counter = self._requests.labels(method, route, str(status))
+            self._counters[method, route, status] = counter
+        timer = self._timers.get((method, route))
+        if timer is None:
+            timer = self._timers[method, route] = self._seconds.labels(method, route)
+        counter.inc()
+        timer.observe(seconds)

@@ -5,32 +5,38 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fulfillment_api.errors import problem_response
-from fulfillment_api.observability.logs import get_logger
 from fulfillment_api.observability.metrics import RequestMetrics
 from fulfillment_api.request_id import HEADER, begin_request
 from fulfillment_api.security.guard import PRINCIPAL
+from fulfillment_assets.observability.logs import get_busy_logger
 
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+_WEBSOCKET: Final = "WEBSOCKET"
+_METHODS: Final = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", _WEBSOCKET}
+)
+_STARTS: Final = ("http.response.start", "websocket.http.response.start", "websocket.accept")
+_SWITCHED: Final = 101
+"""The status of a handshake that made a websocket."""
+_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_POLICY: Final = b"default-src 'none'; frame-ancestors 'none'"
 _DOCS_POLICY: Final = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "img-src 'self' data: https://fastapi.tiangolo.com; frame-ancestors 'none'"
+    b"default-src 'self'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
+    b"style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
+    b"img-src 'self' data: https://fastapi.tiangolo.com; frame-ancestors 'none'"
 )
 _UNMATCHED: Final = "unmatched"
 
-_log = get_logger("access")
+_log = get_busy_logger("fulfillment_api.access")
 
 
 class Observer:
@@ -47,7 +53,7 @@ class Observer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         request_id = begin_request(Headers(scope=scope).get(HEADER))
@@ -55,8 +61,8 @@ class Observer:
 
         async def sending(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            if message["type"] in _STARTS:
+                status = message.get("status", _SWITCHED)
                 _add_headers(message, scope["path"], request_id)
             await send(message)
 
@@ -70,7 +76,8 @@ class Observer:
             self._note(scope, status, time.perf_counter() - started)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        offered = scope.get("method", _WEBSOCKET)
+        method = offered if offered in _METHODS else "other"
         route = getattr(scope.get("route"), "path_format", _UNMATCHED)
         self._metrics.observe(method, route, status, seconds)
         principal = scope.get(PRINCIPAL)
@@ -85,9 +92,12 @@ class Observer:
 
 
 def _add_headers(message: Message, path: str, request_id: str) -> None:
-    headers = MutableHeaders(scope=message)
-    headers[HEADER] = request_id
-    if path.startswith("/docs"):
-        headers["Content-Security-Policy"] = _DOCS_POLICY
-    for name, value in _HEADERS.items():
-        headers.setdefault(name, value)
+    headers = message.setdefault("headers", [])
+    policy = _DOCS_POLICY if path.startswith("/docs") else _POLICY
+    known = {name for name, _ in headers}
+    wanted = (
+        (b"x-request-id", request_id.encode()),
+        (b"content-security-policy", policy),
+        *_HEADERS,
+    )
+    headers += [header for header in wanted if header[0] not in known]

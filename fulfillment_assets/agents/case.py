@@ -18,11 +18,8 @@ from fulfillment_assets.knowledge.rulebook import Rulebook
 from fulfillment_assets.knowledge.rules import Importance, Severity, Tier
 from fulfillment_assets.orders.contract import FIELDS, Kind
 
-MAX_NOTE: Final = 2_000
-"""Characters of an operator's note that agents see."""
-
 _DEVIATION: Final = sa.text("""
-SELECT id, kind, severity, reason, status, order_id, segment_key, context
+SELECT id, kind, severity, reason, status, order_id, segment_key, context, operator_note
 FROM deviations WHERE id = :id
 """)
 
@@ -41,6 +38,8 @@ class Case:
         segment: numbers of a segment's breach, as the deviation's context has them.
         operator_note: what a person added; untrusted, None without.
         now: aware; the moment as of which rules are applied.
+        correlation_id: of what brought the order; where that is not known, or it is about a
+            segment, the deviation's id.
     """
 
     deviation_id: uuid.UUID
@@ -55,6 +54,7 @@ class Case:
     segment: Mapping[str, Any] | None
     operator_note: str | None
     now: dt.datetime
+    correlation_id: str
 
     @property
     def order(self) -> Order | None:
@@ -78,7 +78,6 @@ def load_case(
     connection: Connection,
     deviation_id: uuid.UUID,
     *,
-    note: str | None = None,
     now: dt.datetime | None = None,
 ) -> Case:
     """The case of a deviation, as its order stands now.
@@ -86,7 +85,6 @@ def load_case(
     Args:
         connection: to read with.
         deviation_id: which deviation.
-        note: of an operator; it is data, and what is beyond 2,000 characters is left out.
         now: aware; the present if left out.
 
     Raises:
@@ -112,9 +110,16 @@ def load_case(
         probability=_probability(row.kind, context, dossier),
         reasons=tuple(str(reason["text"]) for reason in context.get("reasons", ())),
         segment=context if row.segment_key is not None else None,
-        operator_note=note[:MAX_NOTE] if note and note.strip() else None,
+        operator_note=row.operator_note,
         now=now or dt.datetime.now(dt.UTC),
+        correlation_id=correlation_id_in(context) or str(row.id),
     )
+
+
+def correlation_id_in(context: Mapping[str, Any]) -> str | None:
+    """The correlation id that the context of a deviation holds, if any."""
+    found: str | None = context.get("correlation_id")
+    return found
 
 
 def _probability(kind: str, context: Mapping[str, Any], dossier: Dossier | None) -> float:

@@ -18,7 +18,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
-from fulfillment_assets.agents import prompts, router
+from fulfillment_assets.agents import events, prompts, router
 from fulfillment_assets.agents.context import CaseContext
 from fulfillment_assets.agents.facts import Facts
 from fulfillment_assets.agents.findings import finding_of
@@ -69,8 +69,10 @@ class _Nodes:
         choice = router.choose(self._models, state["case"])
         facts = Facts(json.loads(state["case"]))
         book = runtime.context.desk("escalation").rulebook
+        route = router.route_of(choice.chosen, facts, book)
+        events.tell_routed(route)
         return {
-            "route": router.route_of(choice.chosen, facts, book),
+            "route": route,
             "messages": choice.messages,
             "models": choice.models,
             "calls": choice.calls,

@@ -7,7 +7,6 @@ writes nothing. One response for each specialist, by the unique key of `agent_re
 from __future__ import annotations
 
 import json
-import uuid
 from typing import Final
 
 import sqlalchemy as sa
@@ -18,6 +17,7 @@ from fulfillment_assets.agents.case import Case
 from fulfillment_assets.agents.outcome import AgentResponse, Outcome
 from fulfillment_assets.knowledge.documents import record_resolution
 from fulfillment_assets.knowledge.rulebook import Rulebook
+from fulfillment_assets.observability.correlation import CORRELATION_ID
 
 _INSERT: Final = """
 INSERT INTO agent_responses
@@ -45,7 +45,7 @@ def record(
     claims.settle(connection, deviation, worker, outcome.status)
     if outcome.responses:
         connection.execute(
-            sa.text(_INSERT), [_values(deviation, response) for response in outcome.responses]
+            sa.text(_INSERT), [_values(case, response) for response in outcome.responses]
         )
     for wanted in outcome.approvals:
         approvals.record(
@@ -65,12 +65,13 @@ def record(
         record_resolution(connection, deviation, title=_title(case), content=_lesson(case, outcome))
 
 
-def _values(deviation: uuid.UUID, response: AgentResponse) -> dict[str, object]:
+def _values(case: Case, response: AgentResponse) -> dict[str, object]:
+    details = {**response.details, CORRELATION_ID: case.correlation_id}
     return {
-        "deviation_id": deviation,
+        "deviation_id": case.deviation_id,
         "agent_type": response.agent_type,
         "action": response.action,
-        "details": json.dumps(response.details, default=str),
+        "details": json.dumps(details, default=str),
         "conversation": json.dumps(response.conversation, default=str),
         "model": response.model,
         "usage": json.dumps(response.usage),

@@ -7,6 +7,7 @@ until they are decided. Who cannot go on hands over to a person, and says why.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -17,7 +18,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
-from fulfillment_assets.agents import prompts
+from fulfillment_assets.agents import events, prompts
 from fulfillment_assets.agents.calls import call_tool, calls_of, refused, step_of
 from fulfillment_assets.agents.context import CaseContext
 from fulfillment_assets.agents.facts import Facts
@@ -95,6 +96,8 @@ class _Nodes:
             state["messages"], list(tools.values()), given_up=state["failure"]
         )
         turns = state["turns"] + 1
+        failed = answer.failure is not None
+        events.tell_turn(state["agent_type"], turns, answer.models, answer.calls, failed=failed)
         update: Node = {
             "turns": turns,
             "models": answer.models,
@@ -112,6 +115,7 @@ def retrieve(state: SpecialistInput, runtime: Runtime[CaseContext]) -> Node:
     """Look up the rules that fit the case, and set the task."""
     agent_type = state["agent_type"]
     chunks, error = runtime.context.retrieve(agent_type)
+    events.tell_started(agent_type, chunks, retrieved=error is None)
     task = prompts.task_message(state["case"], chunks, state["findings"])
     return {
         "chunks": chunks,
@@ -130,10 +134,13 @@ def act(state: SpecialistState, runtime: Runtime[CaseContext]) -> Node:
     steps: list[Step] = []
     pending: list[Asked] = []
     for position, call in enumerate(calls_of(_last(state))):
+        started = time.perf_counter()
         if position >= MAX_CALLS_PER_TURN:
             result = refused(f"At most {MAX_CALLS_PER_TURN} calls in one answer are executed.")
         else:
             result = call_tool(tools, call)
+        known = call.tool if call.tool in tools else "unknown"
+        events.tell_called(state["agent_type"], known, result, time.perf_counter() - started)
         if result["status"] == "needs_approval":
             asked = result["approval"]
             pending.append(
@@ -156,11 +163,14 @@ def ask_person(state: SpecialistState, runtime: Runtime[CaseContext]) -> Node:
     """Wait until a person has decided the first pending call; then do it, or leave it."""
     asked, *rest = state["pending"]
     decision: Decision = interrupt(asked)
+    started = time.perf_counter()
     if decision["approved"]:
         result = runtime.context.execute_approved(asked, decision["by"])
     else:
         note = f": {decision['note']}" if decision["note"] else ""
         result = {"status": "rejected", "reason": f"{decision['by']} rejected it{note}"}
+    seconds = time.perf_counter() - started
+    events.tell_called(asked["agent_type"], asked["tool"], result, seconds)
     return {
         "messages": [_told(asked["call_id"], result)],
         "steps": [step_of(asked["tool"], asked["arguments"], result)],
@@ -173,7 +183,9 @@ def hand_over(state: SpecialistState, runtime: Runtime[CaseContext]) -> Node:
     if state["agent_type"] != "escalation" or _done(state):
         return {}
     question = f"{state['stuck'] or 'The agent opened no ticket'}. What is to be done?"
+    started = time.perf_counter()
     arguments, result = runtime.context.open_ticket(question, state["findings"])
+    events.tell_called("escalation", "create_ticket", result, time.perf_counter() - started)
     return {"steps": [step_of("create_ticket", arguments, result)]}
 
 
@@ -196,6 +208,7 @@ def finish(state: SpecialistState) -> Node:
         usage=total(state["calls"]),
         failure=state["failure"],
     )
+    events.tell_ended(result, state["turns"])
     return {"results": [result]}
 
 

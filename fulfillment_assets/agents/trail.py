@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from fulfillment_assets.agents.approvals import Approval, list_approvals
+from fulfillment_assets.agents.case import correlation_id_in
 from fulfillment_assets.agents.errors import UnknownDeviationError
 from fulfillment_assets.deviations.reads import DeviationDetails, find_deviation
 
@@ -58,6 +59,11 @@ class Trail:
     responses: list[StoredResponse]
     effects: list[LedgerEntry]
     approvals: list[Approval]
+
+    @property
+    def correlation_id(self) -> str:
+        """By which the log lines of the case are found, from what brought the order to its end."""
+        return correlation_id_in(self.deviation.context) or str(self.deviation.deviation.id)
 
     @property
     def summary(self) -> str | None:

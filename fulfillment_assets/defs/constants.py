@@ -18,4 +18,7 @@ DAYS: Final = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC",
 """UTC days of receipt, today included."""
 
 BATCH_JOB_TAG: Final = "fulfillment/batch_job"
+CORRELATION_TAG: Final = "fulfillment/correlation_id"
+"""Of a run that one upload or file brought about: its log lines have that id."""
+
 DATABASE_RETRY: Final = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL)

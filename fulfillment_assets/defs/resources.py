@@ -4,7 +4,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
+from fulfillment_assets.defs.constants import CORRELATION_TAG
+from fulfillment_assets.observability.correlation import CORRELATION_ID, RUN_ID
 from fulfillment_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,8 +44,17 @@ class Platform(dg.ConfigurableResource[Any]):
         except DelayModelError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
 
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Let the log lines of a run tell which run it is, and what it follows from."""
+        run = context.run
+        if run is not None:
+            bind_contextvars(**{RUN_ID: run.run_id})
+            if CORRELATION_TAG in run.tags:
+                bind_contextvars(**{CORRELATION_ID: run.tags[CORRELATION_TAG]})
+
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close the connections: a run or a tick of a sensor leaves none behind."""
+        unbind_contextvars(RUN_ID, CORRELATION_ID)
         if "engine" in self.__dict__:
             self.engine.dispose()
 

@@ -39,6 +39,8 @@ class OrderContext(_Part):
     severity: Literal["info", "warning", "critical"]
     reasons: list[Reason]
     model_version: str
+    correlation_id: str | None = None
+    """Of the upload, request or message that brought the order: by it the logs are searched."""
 
 
 class SegmentNames(_Part):

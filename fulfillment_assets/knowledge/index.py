@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -23,9 +25,11 @@ from fulfillment_assets.knowledge.documents import StoredDocument, documents_out
 from fulfillment_assets.knowledge.embedders import Embedder, embedder_of
 from fulfillment_assets.knowledge.errors import KnowledgeUnavailableError
 from fulfillment_assets.knowledge.vector_store import VectorStore, store_of
+from fulfillment_assets.observability.logs import get_logger
 from fulfillment_assets.settings import Settings
 
 _LOG: Final = logging.getLogger(__name__)
+_EVENTS: Final = get_logger(__name__)
 
 _LOCK: Final = "hashtextextended('knowledge index', 0)"
 _STATE: Final = (
@@ -110,16 +114,36 @@ def refresh(
     """
     embedder = embedder or embedder_of(settings)
     store = store_of(settings)
+    started = time.perf_counter()
     with _alone(engine) as connection:
         state = serving(connection)
         new = [] if state is None else documents_outside(connection, state.collection)
         if state is None or rebuild or _is_stale(connection, store, state, embedder, new):
             documents = live_documents(connection)
-            return Refreshed(_rebuild(connection, store, embedder, documents), True, 0)
+            done = Refreshed(_rebuild(connection, store, embedder, documents), True, 0)
+            _tell(done, documents, done.state.chunks, started)
+            return done
         if not new:
             return Refreshed(state, False, 0)
         _add(connection, store, embedder, state, new)
-        return Refreshed(_served(connection), False, len(new))
+        done = Refreshed(_served(connection), False, len(new))
+        _tell(done, new, done.state.chunks - state.chunks, started)
+        return done
+
+
+def _tell(
+    done: Refreshed, documents: Sequence[StoredDocument], chunks: int, started: float
+) -> None:
+    """Log `knowledge.indexed`; of documents where they are from, as their names are free text."""
+    _EVENTS.info(
+        "knowledge.indexed",
+        rebuilt=done.rebuilt,
+        documents=len(documents),
+        origins=dict(Counter(document.origin for document in documents)),
+        chunks=chunks,
+        embedder=done.state.embedder,
+        milliseconds=round((time.perf_counter() - started) * 1_000, 2),
+    )
 
 
 def _is_stale(

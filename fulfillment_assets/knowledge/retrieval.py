@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,10 @@ from fulfillment_assets.knowledge.vector_store import (
     VectorStore,
     store_of,
 )
+from fulfillment_assets.observability.logs import get_logger
 from fulfillment_assets.settings import Settings
+
+_LOG: Final = get_logger(__name__)
 
 MAX_QUERY_CHARACTERS: Final = 2_000
 MAX_RESOLUTIONS: Final = 1
@@ -109,7 +113,24 @@ def search_many(
     Raises:
         KnowledgeUnavailableError: as `search`.
     """
-    embedder = embedder or embedder_of(settings)
+    started = time.perf_counter()
+    found = _searched(settings, connection, queries, embedder or embedder_of(settings))
+    milliseconds = round((time.perf_counter() - started) * 1_000, 2)
+    for query, hits in zip(queries, found, strict=True):
+        _LOG.info(
+            "knowledge.retrieved",
+            agent_type=query.agent_type,
+            k=query.k,
+            scores=[hit.score for hit in hits],
+            queries=len(queries),
+            milliseconds=milliseconds,
+        )
+    return found
+
+
+def _searched(
+    settings: Settings, connection: Connection, queries: Sequence[Query], embedder: Embedder
+) -> list[list[Hit]]:
     store = store_of(settings)
     state = _state(connection, embedder)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,8 +17,11 @@ from fulfillment_assets.kpis.rollups import DIMENSIONS
 from fulfillment_assets.kpis.segments import dimensions, segment_filter
 from fulfillment_assets.kpis.series import Point, days_of, hours_of
 from fulfillment_assets.kpis.windows import window_until
+from fulfillment_assets.observability.logs import get_logger
 
 RECENT_HOURS: Final = 48
+
+_LOG: Final = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +71,14 @@ def read_dashboard(
     Raises:
         ValueError: a dimension or a value of `where` is unknown, or the window is none.
     """
+    started = time.perf_counter()
     span = window_until(connection, window, until)
     wanted = Wanted(span, COMBINATIONS, segment_filter(where or {}), days=True, hours=RECENT_HOURS)
     parts: dict[Part, list[Cell]] = {"segments": [], "days": [], "hours": []}
     for cell in read_cells(connection, wanted):
         parts[cell.part].append(cell)
     segments = _by_combination(parts["segments"])
-    return Dashboard(
+    found = Dashboard(
         start=span.start,
         end=span.end,
         overall=segments.pop(_key(()))[0],
@@ -82,6 +87,14 @@ def read_dashboard(
         daily=days_of(parts["days"], span),
         hourly=hours_of(parts["hours"], span, RECENT_HOURS),
     )
+    _LOG.info(
+        "kpis.dashboard_computed",
+        hours=round((span.end - span.start).total_seconds() / 3_600),
+        filters=sorted(where or {}),
+        orders=found.overall.orders,
+        milliseconds=round((time.perf_counter() - started) * 1_000, 2),
+    )
+    return found
 
 
 def _by_combination(cells: Sequence[Cell]) -> dict[str, list[Kpis]]:

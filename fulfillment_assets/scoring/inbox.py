@@ -18,6 +18,7 @@ from sqlalchemy.engine import Engine
 from fulfillment_assets.scoring import batch_jobs
 from fulfillment_assets.scoring.batch_jobs import BatchJob
 from fulfillment_assets.scoring.drop_folder import claim, make_folders, settled_files
+from fulfillment_assets.scoring.events import tell_claimed
 from fulfillment_assets.scoring.pipeline import finish
 from fulfillment_assets.settings import Settings
 
@@ -70,7 +71,7 @@ def take_in(engine: Engine, settings: Settings) -> None:
             logger.warning("%a cannot be taken out of the inbox: %s", path.name, error.strerror)
             continue
         if claimed.to_score:
-            logger.info("claimed %s as batch job %s", path.name, claimed.job.id)
+            tell_claimed(claimed.job, to_score=True)
         else:
             logger.warning(
                 "%s holds the same content as batch job %s (%s, %s) and is not scored again",

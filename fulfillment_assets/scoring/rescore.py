@@ -43,9 +43,12 @@ def _column(name: str, kind: Kind, *, feature: bool) -> str:
 
 _READ: Final = f"""
 SELECT p.id, p.event_time, coalesce(p.row_number, 0) AS row_number, p.extra::text AS extra,
+       coalesce(p.correlation_id, j.correlation_id,
+                p.topic || ':' || p.partition || ':' || p."offset") AS correlation_id,
        {", ".join(_column(f.name, f.kind, feature=f.feature) for f in FIELDS)}
 FROM predictions p
 LEFT JOIN orders o ON o.order_id = p.order_id AND o.prediction_id = p.id
+LEFT JOIN batch_jobs j ON j.id = p.batch_job_id
 WHERE p.created_at >= :day AND p.created_at < :next_day
 """
 
@@ -87,8 +90,9 @@ def rescore_day(engine: Engine, scorer: DelayScorer, day: dt.date) -> RescoreRes
             predictions += len(scored)
         connection.execute(sa.text(_UPDATE), bounds)
         staging.update_verdicts(connection)
+        rules.watch_orders(connection, thresholds)
         rollups.apply_changes(connection)
-        rules.detect(connection, thresholds)
+        rules.watch_changed_segments(connection, thresholds)
     return RescoreResult(day, predictions, scorer.version)
 
 
@@ -106,4 +110,5 @@ def _score(rows: Sequence[Row[Any]], scorer: DelayScorer, thresholds: Thresholds
         thresholds,
         prediction_id=pa.array([prediction_id.hex for prediction_id in columns["id"]]),
         event_time=pa.array(columns["event_time"], pa.timestamp("us", "UTC")),
+        correlation_id=pa.array(columns["correlation_id"], pa.string()),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from fulfillment_assets.delay_model.reasons import MOST, NO_FEATURE, Reasons
 from fulfillment_assets.delay_model.scorer import DelayScorer
 from fulfillment_assets.delay_model.wording import in_words
 from fulfillment_assets.deviations.severity import Thresholds, severity_names
+from fulfillment_assets.observability.correlation import current_correlation_id
 from fulfillment_assets.orders.contract import BY_NAME, CLOSED_STATUSES, FEATURES, FIELDS, Kind
 from fulfillment_assets.scoring import json_columns
 from fulfillment_assets.scoring.identifiers import uuid7_column
@@ -25,7 +26,7 @@ from fulfillment_assets.scoring.json_columns import StringColumn
 
 Source = Literal["batch", "streaming", "api"]
 
-_LIFECYCLE: Final = ("order_date", "ship_date", "delivery_date")
+LIFECYCLE: Final = ("order_date", "ship_date", "delivery_date")
 _INSTANT: Final = pa.timestamp("us", "UTC")
 
 
@@ -38,17 +39,24 @@ class Arrival:
         received_at: aware; the same on every retry of a file. It dates the predictions' partition.
         batch_job_id: the job of a file; with the row number it makes a replay a no-op.
         stream: topic and partition of messages, whose offsets stand for row numbers.
+        correlation_id: of what brought the orders, if it is one for all; the one that is bound to
+            the context, if not given.
     """
 
     source: Source
     received_at: dt.datetime
     batch_job_id: uuid.UUID | None = None
     stream: tuple[str, int] | None = None
+    correlation_id: str | None = field(default_factory=current_correlation_id)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredOrders:
-    """A batch of valid orders with what a model says of each. All columns have n rows."""
+    """A batch of valid orders with what a model says of each. All columns have n rows.
+
+    Attributes:
+        correlation_id: of what brought each order; None where that is not known.
+    """
 
     orders: pa.Table
     prediction_id: pa.Array
@@ -58,6 +66,7 @@ class ScoredOrders:
     reasons: Reasons
     thresholds: Thresholds
     model: ModelMetadata
+    correlation_id: pa.Array | None = None
 
     def __len__(self) -> int:
         return int(self.orders.num_rows)
@@ -73,6 +82,7 @@ def score_orders(
         thresholds,
         prediction_id=uuid7_column(orders.num_rows),
         event_time=event_times(orders, arrival.received_at),
+        correlation_id=_same_id(arrival, orders.num_rows),
     )
 
 
@@ -83,8 +93,9 @@ def score_known(
     *,
     prediction_id: pa.Array,
     event_time: pa.Array,
+    correlation_id: pa.Array | None = None,
 ) -> ScoredOrders:
-    """Score orders that have their ids and times: the only place where orders are scored."""
+    """Score orders that have their ids and times: the only place where batches are scored."""
     scores = scorer.score(orders)
     return ScoredOrders(
         orders=orders,
@@ -95,7 +106,13 @@ def score_known(
         reasons=scores.reasons,
         thresholds=thresholds,
         model=scorer.metadata,
+        correlation_id=correlation_id,
     )
+
+
+def _same_id(arrival: Arrival, count: int) -> pa.Array | None:
+    known = arrival.correlation_id
+    return None if known is None else _repeat(known, count, pa.string())
 
 
 def event_times(orders: pa.Table, received_at: dt.datetime | pa.Array) -> pa.Array:
@@ -112,7 +129,7 @@ def event_times(orders: pa.Table, received_at: dt.datetime | pa.Array) -> pa.Arr
     now = pa.scalar(received_at, _INSTANT) if at_once else received_at
     steps = [
         pc.cast(pc.if_else(pc.less_equal(orders[name], now), orders[name], None), pa.int64())
-        for name in _LIFECYCLE  # the maximum of timestamps with a zone is not implemented
+        for name in LIFECYCLE  # the maximum of timestamps with a zone is not implemented
     ]
     last = pc.if_else(orders["order_date"].is_valid(), pc.max_element_wise(*steps), None)
     return pc.coalesce(pc.cast(last, _INSTANT), now)
@@ -244,6 +261,8 @@ def _contexts(scored: ScoredOrders) -> pa.Array:
         "reasons": worded_reasons_json(scored.reasons.take(rows), orders, scored.model),
         "model_version": json_columns.text(_repeat(scored.model.version, len(rows), pa.string())),
     }
+    if scored.correlation_id is not None:
+        members["correlation_id"] = json_columns.text(scored.correlation_id.take(rows))
     position = np.full(len(scored), -1, np.int64)
     position[rows] = np.arange(len(rows))
     where = pa.array(position, mask=position < 0)

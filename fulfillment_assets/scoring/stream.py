@@ -32,6 +32,7 @@ from fulfillment_assets.events.offsets import Commit, OffsetMismatchError
 from fulfillment_assets.events.ranges import Gap, StreamRange
 from fulfillment_assets.events.reader import Stretch, read_range
 from fulfillment_assets.scoring import dead_letters
+from fulfillment_assets.scoring.events import tell_applied, tell_scored
 from fulfillment_assets.scoring.stream_writer import make_ready, write_messages
 from fulfillment_assets.settings import Settings
 
@@ -140,6 +141,7 @@ def _commit(run: _Run, stretch: Stretch) -> None:
     """Commit what of a stretch is not committed yet, in one transaction."""
     span, stream = stretch.span, (stretch.span.topic, stretch.span.partition)
     make_ready(run.engine)
+    begun = time.monotonic()
     with run.engine.begin() as connection:
         position = offsets.lock(connection, *stream, stretch.topic_id)
         if position.next_offset >= span.end:
@@ -147,7 +149,8 @@ def _commit(run: _Run, stretch: Stretch) -> None:
         _check_start(span, position.next_offset)
         rest = stretch.since(position.next_offset)
         received_at = position.receipt(offsets.server_time(connection))
-        rejected = write_messages(connection, run.scorer, stream, rest.messages, received_at)
+        written = write_messages(connection, run.scorer, stream, rest.messages, received_at)
+        rejected = written.rejected
         dead_letters.store(connection, run.settings.dlq_topic, stream, rejected, received_at)
         moments = [at for m in rest.messages if (at := m.produced_at) is not None]
         commit = Commit(
@@ -162,7 +165,19 @@ def _commit(run: _Run, stretch: Stretch) -> None:
             seconds=run.seconds,
         )
         offsets.advance(connection, rest.span, stretch.topic_id, commit, rest.gaps)
-    run.predicted += len(rest.messages) - len(rejected)
+    tell_scored(
+        "streaming",
+        written.severities,
+        rejected=len(rejected),
+        model_version=run.scorer.version,
+        seconds=time.monotonic() - begun,
+        topic=rest.span.topic,
+        partition=rest.span.partition,
+        start=rest.span.start,
+        end=rest.span.end,
+    )
+    tell_applied(written.predicted, written.applied_seconds)
+    run.predicted += written.predicted
     run.dead_lettered += len(rejected)
     run.gaps += rest.gaps
     run.commits += 1

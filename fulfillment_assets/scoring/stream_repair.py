@@ -106,9 +106,9 @@ def _replay(
         known = _known(connection, stretch.span)
         messages = [m for m in stretch.messages if (m.offset, m.produced_at) not in known]
         received_at = position.receipt(offsets.server_time(connection))
-        rejected = write_messages(connection, scorer, stream, messages, received_at, belated=True)
+        written = write_messages(connection, scorer, stream, messages, received_at, belated=True)
+        rejected, predicted = written.rejected, written.predicted
         dead_letters.store(connection, settings.dlq_topic, stream, rejected, received_at)
-        predicted = len(messages) - len(rejected)
         offsets.credit(connection, *stream, predicted=predicted, dead_lettered=len(rejected))
     return predicted, len(rejected), len(stretch.messages) - len(messages)
 
@@ -141,7 +141,8 @@ def _retry(connection: Connection, scorer: DelayScorer, batch: Sequence[Place]) 
     letters = dead_letters.hold(connection, [place.id for place in batch])
     received_at = position.receipt(offsets.server_time(connection))
     messages = [letter.rejected.message for letter in letters]
-    rejected = write_messages(connection, scorer, stream, messages, received_at, belated=True)
+    written = write_messages(connection, scorer, stream, messages, received_at, belated=True)
+    rejected = written.rejected
     refused = {found.message.offset for found in rejected}
     passed = [letter.id for letter in letters if letter.rejected.message.offset not in refused]
     dead_letters.delete(connection, passed)

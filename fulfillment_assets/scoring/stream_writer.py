@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy.engine import Connection, Engine
 
+from fulfillment_assets.delay_model.bands import SEVERITIES
 from fulfillment_assets.delay_model.scorer import DelayScorer
 from fulfillment_assets.deviations.severity import Thresholds, load_thresholds
 from fulfillment_assets.events.messages import Message, RejectedMessage, decode_messages
@@ -33,6 +36,27 @@ class _Prepared:
     encoded: EncodedBatch | None
     rejected: tuple[RejectedMessage, ...]
     count: int
+    severities: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of messages.
+
+    Attributes:
+        severities: how many predictions there are of each severity.
+        rejected: those that cannot be scored.
+        applied_seconds: how long it took to carry the others into state, rollups and deviations.
+    """
+
+    severities: Mapping[str, int]
+    rejected: Sequence[RejectedMessage]
+    applied_seconds: float = 0.0
+
+    @property
+    def predicted(self) -> int:
+        """How many predictions there are."""
+        return sum(self.severities.values())
 
 
 def make_ready(engine: Engine) -> None:
@@ -51,8 +75,8 @@ def write_messages(
     received_at: dt.datetime,
     *,
     belated: bool = False,
-) -> list[RejectedMessage]:
-    """Score messages of one partition and write all that follows; return those that cannot be.
+) -> Written:
+    """Score messages of one partition and write all that follows.
 
     Args:
         connection: in a transaction.
@@ -64,8 +88,9 @@ def write_messages(
             dated by when their messages were produced, so that they do not pass for news.
     """
     rejected: list[RejectedMessage] = []
+    severities = np.zeros(len(SEVERITIES), np.int64)
     if not messages:
-        return rejected
+        return Written(_counts(severities), rejected)
     staging.open_staging(connection)
     thresholds = load_thresholds(connection)
     arrival = Arrival("streaming", received_at, stream=stream)
@@ -74,10 +99,16 @@ def write_messages(
         if chunk.encoded is not None:
             staging.stage(connection, chunk.encoded, received_at.date())
         rejected += chunk.rejected
+        severities += chunk.severities
         done += chunk.count
         progress.report(done)
+    staged = time.monotonic()
     apply_staged(connection, thresholds, received_at)
-    return rejected
+    return Written(_counts(severities), rejected, time.monotonic() - staged)
+
+
+def _counts(severities: npt.NDArray[np.int64]) -> dict[str, int]:
+    return dict(zip(SEVERITIES, severities.tolist(), strict=True))
 
 
 def _prepare(
@@ -88,13 +119,13 @@ def _prepare(
     belated: bool,
 ) -> Iterator[_Prepared]:
     # Ids ascend with the offset, so that of two events with one time the later wins.
-    ids = uuid7_column(len(messages))
+    ids, kinds = uuid7_column(len(messages)), len(SEVERITIES)
     for first in range(0, len(messages), CHUNK_MESSAGES):
         chunk = messages[first : first + CHUNK_MESSAGES]
         decoded = decode_messages(chunk, arrival.received_at)
         orders = decoded.orders
         if not orders.num_rows:
-            yield _Prepared(None, decoded.rejected, len(chunk))
+            yield _Prepared(None, decoded.rejected, len(chunk), np.bincount([], minlength=kinds))
             continue
         places = np.searchsorted([m.offset for m in chunk], orders["row_number"].to_numpy())
         scored = score_known(
@@ -103,8 +134,19 @@ def _prepare(
             thresholds,
             prediction_id=ids.take(pa.array(first + places)),
             event_time=_event_times(orders, arrival.received_at, belated),
+            correlation_id=_correlation_ids(orders, arrival),
         )
-        yield _Prepared(staging.encode_batch(scored, arrival), decoded.rejected, len(chunk))
+        severities = np.bincount(scored.severity, minlength=kinds)
+        encoded = staging.encode_batch(scored, arrival)
+        yield _Prepared(encoded, decoded.rejected, len(chunk), severities)
+
+
+def _correlation_ids(orders: pa.Table, arrival: Arrival) -> pa.Array:
+    """What the header says, else the position of the message."""
+    position = pc.binary_join_element_wise(
+        *map(str, arrival.stream or ()), pc.cast(orders["row_number"], pa.string()), ":"
+    )
+    return pc.coalesce(orders["correlation_id"], position)
 
 
 def _event_times(orders: pa.Table, received_at: dt.datetime, belated: bool) -> pa.Array:

@@ -125,6 +125,7 @@ def score_orders(
 def _score_file(
     context: dg.AssetExecutionContext, platform: Platform, batch_job_id: uuid.UUID
 ) -> metadata.Scored:
+    from fulfillment_assets.scoring.events import tell_deviations, tell_scored
     from fulfillment_assets.scoring.pipeline import score_file
     from fulfillment_assets.scoring.reports import Scope
 
@@ -142,6 +143,15 @@ def _score_file(
             metadata={"batch_job_id": str(job.id), "file": job.filename},
             allow_retries=False,
         )
+    tell_scored(
+        "batch",
+        result.severities,
+        rejected=job.rejected_count,
+        model_version=job.model_version,
+        seconds=job.seconds,
+        batch_job_id=str(job.id),
+    )
+    tell_deviations(job.id, result.deviations)
     numbers = {
         "file": job.filename,
         "batch_job_id": str(job.id),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from fulfillment_assets.defs.constants import BATCH_JOB_TAG
+from fulfillment_assets.defs.constants import BATCH_JOB_TAG, CORRELATION_TAG
 from fulfillment_assets.defs.scoring.assets import CHECKS, score_orders
 
 if TYPE_CHECKING:
@@ -27,4 +27,8 @@ def run_config(job: "BatchJob") -> dict[str, Any]:
 
 def run_tags(job: "BatchJob") -> dict[str, str]:
     """Tags by which the run of a job is found again."""
-    return {BATCH_JOB_TAG: str(job.id), "fulfillment/file": job.filename}
+    return {
+        BATCH_JOB_TAG: str(job.id),
+        CORRELATION_TAG: job.correlation_id,
+        "fulfillment/file": job.filename,
+    }

@@ -63,6 +63,7 @@ def score_messages(
     A range that cannot be committed does not keep the others from it.
     """
     from fulfillment_assets.events.ranges import StreamRange
+    from fulfillment_assets.observability.correlation import here
     from fulfillment_assets.scoring.stream import score_range
 
     scorer = platform.scorer
@@ -80,7 +81,7 @@ def score_messages(
         )
 
     with ThreadPoolExecutor(THREADS) as threads:
-        for one, task in [(one, threads.submit(score, one)) for one in config.ranges]:
+        for one, task in [(one, threads.submit(here(score, one))) for one in config.ranges]:
             try:
                 committed.append(task.result())
             except Exception as error:
