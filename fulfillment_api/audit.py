@@ -32,7 +32,17 @@ class Changes:
     def change(self, action: str, target: str, **details: object) -> Iterator[Connection]:
         """A transaction that holds the change and its line in the audit, or neither.
 
+        See `record` for the arguments.
+        """
+        with self.database.transaction() as connection:
+            yield connection
+            self.record(connection, action, target, **details)
+
+    def record(self, connection: Connection, action: str, target: str, **details: object) -> None:
+        """Write the line of a change in the transaction that makes it.
+
         Args:
+            connection: in that transaction.
             action: what is done, such as `settings.set`.
             target: to what: a name or an id.
             details: what was asked for, as far as it is no secret.
@@ -46,6 +56,4 @@ class Changes:
             "details": json.dumps(details, default=str, allow_nan=False),
             "request_id": current_request_id(),
         }
-        with self.database.transaction() as connection:
-            yield connection
-            connection.execute(sa.text(_INSERT), line)
+        connection.execute(sa.text(_INSERT), line)

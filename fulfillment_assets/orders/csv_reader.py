@@ -7,7 +7,7 @@ a row is one row however many lines its quoted cells span.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -39,7 +39,9 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_orders(path: Path, *, chunk_rows: int = 50_000) -> Iterator[OrderBatch]:
+def read_orders(
+    path: Path, *, chunk_rows: int = 50_000, on_read: Callable[[int], None] = lambda _: None
+) -> Iterator[OrderBatch]:
     """Read and validate a CSV file of orders, with memory bounded by the chunk.
 
     Comma, semicolon, tab and `|` separate cells; UTF-8 and UTF-16, gzip, every line ending and
@@ -50,11 +52,12 @@ def read_orders(path: Path, *, chunk_rows: int = 50_000) -> Iterator[OrderBatch]
     Args:
         path: the file.
         chunk_rows: rows of each batch; the last has fewer, and so have batches of very wide rows.
+        on_read: called with how many of the file's bytes, as it lies on disk, were read so far.
 
     Raises:
         OrderFileError: on the first or a later step, if the file cannot be scored at all.
     """
-    with closing(text_blocks(path)) as blocks:
+    with closing(text_blocks(path, on_read)) as blocks:
         head = next(blocks)
         layout, length = read_layout(head)
         rows = parse_rows(chain([head[length:]], blocks), layout)

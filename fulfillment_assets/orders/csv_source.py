@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import zlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -25,19 +25,23 @@ class OrderFileError(Exception):
     """A file that cannot be scored at all; the message is plain and says what to do."""
 
 
-def text_blocks(path: Path) -> Generator[bytes]:
+def text_blocks(path: Path, on_read: Callable[[int], None] = lambda _: None) -> Generator[bytes]:
     """Give the text of a CSV file as UTF-8, block by block, cut anywhere between characters.
 
     gzip is recognised by its magic number, UTF-8 and UTF-16 by their byte-order marks, which are
     left out; text with no mark is taken for UTF-8. What is not valid becomes U+FFFD, so that one
     bad byte costs one row and not the file.
 
+    Args:
+        path: the file.
+        on_read: called with how many of the file's bytes, as it lies on disk, were read so far.
+
     Raises:
         OrderFileError: the file is damaged, or is not text.
     """
     if not path.is_file():
         raise OrderFileError("this is not a file; check the path")
-    with _open(path) as file:
+    with path.open("rb") as stored, _unpacked(stored) as file:
         block = _read(file)
         for magic, name in _FORMATS:
             if block.startswith(magic):
@@ -46,16 +50,17 @@ def text_blocks(path: Path) -> Generator[bytes]:
         decoder = codecs.getincrementaldecoder(encoding)("replace")
         block = block.removeprefix(codecs.BOM_UTF8)
         while block:
+            on_read(stored.tell())
             is_plain = encoding == "utf-8" and block.isascii() and not decoder.getstate()[0]
             yield block if is_plain else decoder.decode(block).encode()
             block = _read(file)
         yield decoder.decode(b"", final=True).encode()
 
 
-def _open(path: Path) -> BinaryIO:
-    with path.open("rb") as start:
-        compressed = start.read(len(_GZIP)) == _GZIP
-    return cast(BinaryIO, gzip.open(path)) if compressed else path.open("rb")
+def _unpacked(stored: BinaryIO) -> BinaryIO:
+    compressed = stored.read(len(_GZIP)) == _GZIP
+    stored.seek(0)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=stored)) if compressed else stored
 
 
 def _read(file: BinaryIO) -> bytes:

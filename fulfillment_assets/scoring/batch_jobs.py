@@ -17,6 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import OperationalError
 
+from fulfillment_assets.observability.correlation import current_correlation_id, new_correlation_id
+
 Status = Literal["pending", "processing", "completed", "failed"]
 
 _REGISTER_LOCK: Final = 0x72656769
@@ -33,6 +35,8 @@ class BatchJob:
     """One row of `batch_jobs`.
 
     `completed_at` is when it last came to an end: a failed job that is handed in again keeps it.
+    `rows_done` and `bytes_done` tell how far its run is, as of a second ago; 0 if it failed.
+    `correlation_id` is of the request that handed it in last, or was made when it was claimed.
     """
 
     id: uuid.UUID
@@ -46,9 +50,12 @@ class BatchJob:
     row_count: int
     accepted_count: int
     rejected_count: int
+    rows_done: int
+    bytes_done: int
     model_version: str | None
     error_message: str | None
     run_id: str | None
+    correlation_id: str
     created_at: dt.datetime
     started_at: dt.datetime | None
     completed_at: dt.datetime | None
@@ -117,6 +124,11 @@ def unfinished_jobs(connection: Connection) -> Sequence[BatchJob]:
     return [_job(row) for row in rows]
 
 
+def lock_registrations(connection: Connection) -> None:
+    """Let nobody else register a file until the end of the transaction."""
+    connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _REGISTER_LOCK})
+
+
 def register(
     connection: Connection,
     *,
@@ -125,6 +137,7 @@ def register(
     size_bytes: int,
     claimed: Path,
     again: bool = False,
+    ending: str | None = None,
 ) -> tuple[BatchJob, bool]:
     """Return the job of this content, and whether it now waits to be scored.
 
@@ -132,25 +145,30 @@ def register(
     that failed before is made pending again, received now: it has left no rows. Content that
     waits, runs or is completed leaves its job as it is, unless `again` asks for a new submission
     of completed content. Concurrent callers wait for one another, and one of them gets the word
-    to score.
+    to score. On disk a file has the name `filename`, or, with an `ending` such as `.csv.gz`, that
+    of its job: then `filename` is only shown.
     """
-    connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _REGISTER_LOCK})
+    lock_registrations(connection)
     new: dict[str, Any] = {
         "filename": filename,
+        "ending": ending,
         "sha256": sha256,
         "size_bytes": size_bytes,
         "claimed": claimed,
+        "correlation_id": current_correlation_id() or new_correlation_id(),
     }
     known = find_by_content(connection, sha256)
     if known is None:
         return _insert(connection, submission=1, **new), True
     if known.status == "failed":
-        path = claimed / str(known.id) / known.filename
+        path = claimed / str(known.id) / known.archive_name
         _update(
             connection,
             known.id,
-            "status = 'pending', error_message = NULL, created_at = now(), path = :path",
+            "status = 'pending', error_message = NULL, created_at = now(), path = :path, "
+            "correlation_id = :correlation_id",
             path=str(path),
+            correlation_id=new["correlation_id"],
         )
         return find_job(connection, known.id), True
     if again and known.status == "completed":
@@ -167,30 +185,35 @@ def _insert(
     connection: Connection,
     *,
     filename: str,
+    ending: str | None,
     sha256: str,
     size_bytes: int,
     submission: int,
     claimed: Path,
+    correlation_id: str,
 ) -> BatchJob:
     stem, dot, suffix = filename.partition(".")
     base = without_ending(filename)
     job_id = connection.execute(
         sa.text(
             "INSERT INTO batch_jobs "
-            "(id, filename, archive_name, sha256, submission, size_bytes, path) "
-            "SELECT id, :filename, CASE WHEN :filename LIKE '%.rejected.csv' OR EXISTS "
+            "(id, filename, archive_name, sha256, submission, size_bytes, correlation_id, path) "
+            "SELECT id, :filename, name, :sha256, :submission, :size_bytes, :correlation_id, "
+            ":claimed || '/' || id || '/' || name FROM (SELECT uuidv7() AS id) AS made, "
+            "LATERAL (SELECT CASE WHEN :ending IS NOT NULL THEN CAST(id AS text) || :ending "
+            "WHEN :filename LIKE '%.rejected.csv' OR EXISTS "
             "(SELECT FROM batch_jobs WHERE archive_name = ANY (:names)) "
-            "THEN :unique_name ELSE :filename END, :sha256, :submission, :size_bytes, "
-            ":claimed || '/' || id || '/' || :filename "
-            "FROM (SELECT uuidv7() AS id) AS made RETURNING id"
+            "THEN :unique_name ELSE :filename END AS name) AS named RETURNING id"
         ),
         {
             "filename": filename,
+            "ending": ending,
             "names": [base + ending for ending in _ENDINGS],
             "unique_name": f"{stem}-{sha256[:12]}-{submission}{dot}{suffix}",
             "sha256": sha256,
             "submission": submission,
             "size_bytes": size_bytes,
+            "correlation_id": correlation_id,
             "claimed": str(claimed),
         },
     ).scalar_one()
@@ -203,7 +226,7 @@ def start(connection: Connection, job_id: uuid.UUID, run_id: str) -> BatchJob:
         connection,
         job_id,
         "status = 'processing', run_id = :run_id, attempts = attempts + 1, "
-        "error_message = NULL, started_at = clock_timestamp()",
+        "error_message = NULL, started_at = clock_timestamp(), rows_done = 0, bytes_done = 0",
         "status <> 'completed'",
         run_id=run_id,
     )
@@ -238,6 +261,7 @@ def complete(
         job_id,
         "status = 'completed', row_count = :accepted + :rejected, accepted_count = :accepted, "
         "rejected_count = :rejected, model_version = :model_version, "
+        "rows_done = :accepted + :rejected, bytes_done = size_bytes, "
         "completed_at = clock_timestamp()",
         accepted=accepted,
         rejected=rejected,
@@ -250,7 +274,8 @@ def fail(connection: Connection, job_id: uuid.UUID, message: str) -> None:
     _update(
         connection,
         job_id,
-        "status = 'failed', error_message = :message, completed_at = clock_timestamp()",
+        "status = 'failed', error_message = :message, completed_at = clock_timestamp(), "
+        "rows_done = 0, bytes_done = 0",
         "status <> 'completed'",
         message=message,
     )

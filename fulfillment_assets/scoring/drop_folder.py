@@ -86,12 +86,11 @@ def claim(
             claimed=settings.claimed,
             again=again,
         )
-    vanished = job.status == "pending" and job.path is not None and not job.path.exists()
-    if (to_score or vanished) and job.path is not None:
-        _take(path, job.path, keep=keep)
+    if lacks_file(job, to_score=to_score) and job.path is not None:
+        take(path, job.path, keep=keep)
         return Claim(job, to_score=True)
     if not keep:
-        _take(path, settings.processed / "duplicates" / _distinct(name, digest), keep=False)
+        take(path, settings.processed / "duplicates" / _distinct(name, digest))
     return Claim(job, to_score=False)
 
 
@@ -109,12 +108,18 @@ def archive(engine: Engine, settings: Settings, job: BatchJob) -> Path:
     target = folder / job.archive_name
     if job.path is not None:
         with contextlib.suppress(FileNotFoundError):
-            _take(job.path, target, keep=False)
+            take(job.path, target)
         with contextlib.suppress(OSError):
             job.path.parent.rmdir()
         with engine.begin() as connection:
             batch_jobs.mark_archived(connection, job.id)
     return target
+
+
+def lacks_file(job: BatchJob, *, to_score: bool) -> bool:
+    """Whether a registered job needs the file: it is new, or its own was lost in a crash."""
+    vanished = job.status == "pending" and job.path is not None and not job.path.exists()
+    return to_score or vanished
 
 
 def _candidates(inbox: Path) -> Iterator[Path]:
@@ -179,7 +184,8 @@ def _distinct(name: str, digest: str) -> str:
     return f"{stem}-{digest[:12]}{dot}{suffix}"
 
 
-def _take(source: Path, target: Path, *, keep: bool) -> None:
+def take(source: Path, target: Path, *, keep: bool = False) -> None:
+    """Move a file, or, to `keep` it, copy it; the target's folder is made if it is missing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if not keep:
         shutil.move(source, target)

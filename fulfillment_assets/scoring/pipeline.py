@@ -1,6 +1,6 @@
 """The unified pipeline: a file of orders becomes committed rows, in one transaction.
 
-    read → validate → score → predictions, orders → kpi_rollups → deviations, outbox
+    read → validate → score → predictions, orders → deviations, outbox → kpi_rollups
 
 A file is read in chunks, so memory does not depend on its size. While PostgreSQL takes one
 chunk in, the next is read and scored. Nothing is visible before all of it is; a run that dies
@@ -27,10 +27,11 @@ from fulfillment_assets.kpis import rollups
 from fulfillment_assets.orders.csv_reader import OrderFileError, read_orders
 from fulfillment_assets.orders.rejected_csv import RejectedCsv
 from fulfillment_assets.orders.validation import RejectedRow
-from fulfillment_assets.scoring import batch_jobs, progress, rejected, staging
+from fulfillment_assets.scoring import batch_jobs, rejected, staging
 from fulfillment_assets.scoring.ahead import ahead
 from fulfillment_assets.scoring.batch_jobs import BatchJob
 from fulfillment_assets.scoring.drop_folder import archive
+from fulfillment_assets.scoring.job_progress import JobProgress
 from fulfillment_assets.scoring.reports import Scope, severity_counts
 from fulfillment_assets.scoring.rows import Arrival, score_orders
 from fulfillment_assets.scoring.staging import EncodedBatch
@@ -60,6 +61,7 @@ class _Prepared:
     encoded: EncodedBatch
     rejected: tuple[RejectedRow, ...]
     accepted: int
+    bytes_read: int
 
 
 def score_file(
@@ -121,10 +123,22 @@ def apply_staged(
     received_at: dt.datetime,
     batch_job_id: uuid.UUID | None = None,
 ) -> None:
-    """Carry the staged orders into orders, rollups, deviations and outbox."""
+    """Carry the staged orders into orders, deviations, rollups and outbox."""
+    apply_staged_orders(connection, thresholds, received_at, batch_job_id)
+    rules.watch_changed_segments(connection, thresholds, batch_job_id)
+
+
+def apply_staged_orders(
+    connection: Connection,
+    thresholds: Thresholds,
+    received_at: dt.datetime,
+    batch_job_id: uuid.UUID | None = None,
+) -> None:
+    """The same, but for the deviations of segments: somebody must watch these soon after."""
     staging.upsert_orders(connection, received_at)
+    rules.watch_orders(connection, thresholds, batch_job_id)
+    # The last lock is the one that writers wait for most: all orders of an hour share its rows.
     rollups.apply_changes(connection)
-    rules.detect(connection, thresholds, batch_job_id)
 
 
 def _commit_file(engine: Engine, settings: Settings, scorer: DelayScorer, job: BatchJob) -> None:
@@ -139,14 +153,15 @@ def _commit_file(engine: Engine, settings: Settings, scorer: DelayScorer, job: B
             return
         staging.open_staging(connection)
         thresholds = load_thresholds(connection)
-        arrival = Arrival("batch", job.created_at, job.id)
+        arrival = Arrival("batch", job.created_at, job.id, correlation_id=job.correlation_id)
+        progress = JobProgress(engine, job)
         accepted = refused = 0
         for chunk in ahead(_prepare(job.path, scorer, thresholds, arrival)):
             staging.stage(connection, chunk.encoded, job.day)
             rejected.store(connection, chunk.rejected, arrival)
             accepted += chunk.accepted
             refused += len(chunk.rejected)
-            progress.report(accepted + refused)
+            progress.tell(accepted + refused, chunk.bytes_read)
         if _stamp(job.path) != stamp:
             raise OrderFileError(f"{job.filename} changed while it was being read; drop it again")
         apply_staged(connection, thresholds, job.created_at, job.id)
@@ -158,9 +173,16 @@ def _commit_file(engine: Engine, settings: Settings, scorer: DelayScorer, job: B
 def _prepare(
     path: Path, scorer: DelayScorer, thresholds: Thresholds, arrival: Arrival
 ) -> Iterator[_Prepared]:
-    for batch in read_orders(path, chunk_rows=CHUNK_ROWS):
+    position = 0
+
+    def note(bytes_read: int) -> None:
+        nonlocal position
+        position = bytes_read
+
+    for batch in read_orders(path, chunk_rows=CHUNK_ROWS, on_read=note):
         scored = score_orders(batch.orders, scorer, thresholds, arrival)
-        yield _Prepared(staging.encode_batch(scored, arrival), batch.rejected, len(scored))
+        encoded = staging.encode_batch(scored, arrival)
+        yield _Prepared(encoded, batch.rejected, len(scored), position)
 
 
 def _check_size(path: Path, settings: Settings) -> None:

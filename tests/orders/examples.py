@@ -80,9 +80,11 @@ def numbered_rows(count: int) -> list[Row]:
     return [order_row(order_id=f"O{number}") for number in range(1, count + 1)]
 
 
-def read_file(path: Path, **options: int) -> tuple[list[dict[str, Any]], list[RejectedRow]]:
+def read_file(
+    path: Path, *, chunk_rows: int = 50_000
+) -> tuple[list[dict[str, Any]], list[RejectedRow]]:
     """All accepted and all rejected rows of a file."""
-    batches = list(read_orders(path, **options))
+    batches = list(read_orders(path, chunk_rows=chunk_rows))
     assert all(batch.received == batch.orders.num_rows + len(batch.rejected) for batch in batches)
     accepted = [row for batch in batches for row in batch.orders.to_pylist()]
     return accepted, [row for batch in batches for row in batch.rejected]

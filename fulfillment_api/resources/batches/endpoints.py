@@ -12,12 +12,12 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from sqlalchemy.engine import Connection
 
-from fulfillment_api.csv import RESPONSES, ROWS_AT_ONCE, WantsCsv, csv_response, every
+from fulfillment_api.csv import ROWS_AT_ONCE, WantsCsv, csv_response, every, page_or_csv
 from fulfillment_api.database import Database
 from fulfillment_api.dependencies import TheDatabase
 from fulfillment_api.fields import BatchId
 from fulfillment_api.pagination import Page, Paged, Paging, Slice
-from fulfillment_api.resources.agents.schemas import ResponseSummary
+from fulfillment_api.resources.agents.schemas import SUMMARY_EXAMPLE, ResponseSummary
 from fulfillment_api.resources.batches.repository import (
     existing_job,
     read_batch_deviations,
@@ -28,6 +28,8 @@ from fulfillment_api.resources.batches.repository import (
 )
 from fulfillment_api.resources.batches.schemas import (
     EXAMPLE,
+    PREDICTION_EXAMPLE,
+    REJECTION_EXAMPLE,
     STATUS_EXAMPLE,
     Batch,
     BatchPrediction,
@@ -35,6 +37,7 @@ from fulfillment_api.resources.batches.schemas import (
     BatchState,
     BatchStatus,
 )
+from fulfillment_api.resources.deviations.schemas import EXAMPLE as DEVIATION_EXAMPLE
 from fulfillment_api.resources.deviations.schemas import Deviation
 from fulfillment_api.routing import example, page_example, resource
 from fulfillment_assets.scoring.batch_jobs import BatchJob
@@ -59,7 +62,7 @@ def list_batches(
 
 
 @router.get("/batch/{batch_id}/status", responses=example(STATUS_EXAMPLE))
-def show_status(database: TheDatabase, batch_id: BatchId) -> BatchStatus:
+def show_batch_status(database: TheDatabase, batch_id: BatchId) -> BatchStatus:
     """How far a file is, and what became of it."""
     with database.read() as connection:
         return BatchStatus.of(existing_job(connection, batch_id))
@@ -114,17 +117,23 @@ _REJECTED: Final = Listing("rejected", BatchRejection, int, read_rejected)
 
 
 @router.get(
-    "/batch/{batch_id}/predictions", response_model=Page[BatchPrediction], responses=RESPONSES
+    "/batch/{batch_id}/predictions",
+    response_model=Page[BatchPrediction],
+    responses=page_or_csv(PREDICTION_EXAMPLE),
 )
-def list_predictions(
+def list_batch_predictions(
     database: TheDatabase, batch_id: BatchId, paging: Paged, as_csv: WantsCsv
 ) -> Any:
     """What the model said of each row, in the order of the file."""
     return _PREDICTIONS.answer(database, batch_id, paging, as_csv)
 
 
-@router.get("/batch/{batch_id}/deviations", response_model=Page[Deviation], responses=RESPONSES)
-def list_deviations(
+@router.get(
+    "/batch/{batch_id}/deviations",
+    response_model=Page[Deviation],
+    responses=page_or_csv(DEVIATION_EXAMPLE),
+)
+def list_batch_deviations(
     database: TheDatabase, batch_id: BatchId, paging: Paged, as_csv: WantsCsv
 ) -> Any:
     """The deviations that the file opened or updated last, the newest first."""
@@ -132,16 +141,24 @@ def list_deviations(
 
 
 @router.get(
-    "/batch/{batch_id}/agent-responses", response_model=Page[ResponseSummary], responses=RESPONSES
+    "/batch/{batch_id}/agent-responses",
+    response_model=Page[ResponseSummary],
+    responses=page_or_csv(SUMMARY_EXAMPLE),
 )
-def list_agent_responses(
+def list_batch_agent_responses(
     database: TheDatabase, batch_id: BatchId, paging: Paged, as_csv: WantsCsv
 ) -> Any:
     """What the agents decided about the file's deviations, the newest first."""
     return _RESPONSES.answer(database, batch_id, paging, as_csv)
 
 
-@router.get("/batch/{batch_id}/rejected", response_model=Page[BatchRejection], responses=RESPONSES)
-def list_rejected(database: TheDatabase, batch_id: BatchId, paging: Paged, as_csv: WantsCsv) -> Any:
+@router.get(
+    "/batch/{batch_id}/rejected",
+    response_model=Page[BatchRejection],
+    responses=page_or_csv(REJECTION_EXAMPLE),
+)
+def list_batch_rejected(
+    database: TheDatabase, batch_id: BatchId, paging: Paged, as_csv: WantsCsv
+) -> Any:
     """The rows that could not be scored, and which rules they break, in the order of the file."""
     return _REJECTED.answer(database, batch_id, paging, as_csv)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 
+import pytest
+
+from fulfillment_assets.scoring import job_progress, progress
 from tests.api.conftest import Start
 from tests.api.examples import pages, url_of
 from tests.scoring.workplace import Workplace
@@ -56,3 +59,28 @@ def test_what_a_spreadsheet_would_run_is_made_harmless(workplace: Workplace, sta
     assert api.get(path).json()["items"][0]["order_id"] == "=cmd()"
     [row] = csv.DictReader(io.StringIO(api.get(f"{path}?format=csv").text))
     assert row["order_id"] == "'=cmd()"
+
+
+def test_the_progress_of_a_file_that_is_being_scored_is_told(
+    workplace: Workplace, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_progress, "NOTED_EVERY", 0.0)
+    api = start(url_of(workplace.engine))
+    job = workplace.claim(workplace.simulated(30_000))
+    found: list[tuple[str, float | None, int]] = []
+
+    def look(_rows: int) -> None:
+        status = api.get(f"/batch/{job.id}/status").json()
+        found.append((status["status"], status["progress"], status["rows_done"]))
+
+    look(0)
+    with progress.listening(look):
+        workplace.run(job)
+    look(0)
+    assert found[0] == ("pending", 0.0, 0)
+    assert found[1] == ("processing", None, 0), "it is not known yet"
+    assert [rows for _, _, rows in found[2:]] == [8_192, 16_384, 24_576, 30_000]
+    shares = [share for _, share, _ in found[2:]]
+    assert shares == sorted(shares, key=lambda share: share or 0)
+    assert all(share is not None and 0 < share < 1 for share in shares[:-1])
+    assert found[-1] == ("completed", 1.0, 30_000)
