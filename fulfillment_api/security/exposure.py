@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -16,6 +17,7 @@ from fulfillment_api.security.keys import any_key
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+@lru_cache(maxsize=1_024)
 def is_loopback(host: str) -> bool:
     """Whether an address or a name is this machine's own."""
     bare = host.strip("[]")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fulfillment_api.errors import BadRequestError, TooManyRequestsError, problem_response
 from fulfillment_api.roles import PREFIX, PUBLIC
+from fulfillment_api.security import tickets
 from fulfillment_api.security.body_limit import limited
 from fulfillment_api.security.exposure import is_loopback, refuse_other_sites, refuse_strangers
 from fulfillment_api.security.keyring import LOCAL, KeyRing, Principal
@@ -48,7 +49,8 @@ class Guard:
         try:
             guarded = await self._admit(scope, receive)
         except Exception as error:
-            await _refuse(error, scope, receive, send)
+            # Of a websocket it is the answer to the handshake.
+            await problem_response(error)(scope, receive, send)
             return
         await self._app(scope, guarded, send)
 
@@ -68,7 +70,10 @@ class Guard:
             refuse_strangers(scope)
             refuse_other_sites(scope, self._origins)
             return LOCAL
-        return await self._keys.principal(_token(Headers(scope=scope)))
+        token, ticket = _token(Headers(scope=scope)), _take_ticket(scope)
+        if token is None and ticket is not None:
+            return await self._keys.holder_of(ticket)
+        return await self._keys.principal(token)
 
     @staticmethod
     def _limit(buckets: TokenBuckets, key: Hashable) -> None:
@@ -77,19 +82,25 @@ class Guard:
             raise TooManyRequestsError(wait)
 
 
-async def _refuse(error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "http":
-        await problem_response(error)(scope, receive, send)
-        return
-    await receive()
-    await send({"type": "websocket.close", "code": 1008, "reason": ""})
-
-
 def _token(headers: Headers) -> str | None:
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip()
     return headers.get("x-api-key")
+
+
+def _take_ticket(scope: Scope) -> str | None:
+    """The ticket of the query, which then holds none: the server writes it to its log."""
+    if scope["path"] not in tickets.PATHS:
+        return None
+    query: str = scope.get("query_string", b"").decode()
+    pairs = parse_qsl(query, keep_blank_values=True)
+    found = [value for name, value in pairs if name == tickets.PARAMETER]
+    if not found:
+        return None
+    kept = [(name, value) for name, value in pairs if name != tickets.PARAMETER]
+    scope["query_string"] = urlencode(kept).encode()
+    return found[0]
 
 
 def _check_form(scope: Scope) -> None:

@@ -14,7 +14,8 @@ from anyio.to_thread import run_sync
 from fulfillment_api.database import Database
 from fulfillment_api.errors import UnauthenticatedError
 from fulfillment_api.roles import Role
-from fulfillment_api.security.keys import ApiKey, any_key, prefix_of, use_key
+from fulfillment_api.security import tickets
+from fulfillment_api.security.keys import ApiKey, any_key, key_with_id, prefix_of, use_key
 
 REMEMBERED_SECONDS: Final = 5.0
 """So long a revoked key may still be taken."""
@@ -25,6 +26,9 @@ _NO_KEY: Final = (
     "`fulfillment keys create` makes one."
 )
 _WRONG: Final = "The API key is unknown or revoked; `fulfillment keys list` shows those there are."
+_WRONG_TICKET: Final = (
+    "The ticket is unknown or has expired: get a new one with `POST /live/ticket`."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,31 @@ class KeyRing:
             raise UnauthenticatedError(_WRONG)
         return Principal(key.id, key.name, key.role)
 
+    async def ticket(self, key_id: uuid.UUID) -> tuple[str, int]:
+        """Make a ticket for who has a key; the second is when it expires, in Unix time.
+
+        Raises:
+            UnauthenticatedError: the key is gone.
+        """
+        key = await run_sync(self._with_id, key_id)
+        if key is None:
+            raise UnauthenticatedError(_WRONG)
+        expires = int(time.time()) + tickets.SECONDS
+        return tickets.make_ticket(key, expires), expires
+
+    async def holder_of(self, ticket: str) -> Principal:
+        """Who has this ticket.
+
+        Raises:
+            UnauthenticatedError: it is none, or has expired, or its key is revoked.
+            sqlalchemy.exc.SQLAlchemyError: the database does not answer.
+        """
+        found = tickets.Ticket.parse(ticket)
+        key = None if found is None else await run_sync(self._with_id, found.key_id)
+        if found is None or key is None or not found.is_good(key, time.time()):
+            raise UnauthenticatedError(_WRONG_TICKET)
+        return Principal(key.id, key.name, key.role)
+
     async def _key(self, prefix: str) -> ApiKey | None:
         known = self._found.get(prefix)
         if known is not None and self._clock() - known[1] <= REMEMBERED_SECONDS:
@@ -96,6 +125,10 @@ class KeyRing:
     def _look(self) -> bool:
         with self._database.read() as connection:
             return any_key(connection)
+
+    def _with_id(self, key_id: uuid.UUID) -> ApiKey | None:
+        with self._database.read() as connection:
+            return key_with_id(connection, key_id)
 
     def _use(self, prefix: str) -> ApiKey | None:
         with self._database.read() as connection:

@@ -118,6 +118,14 @@ def use_key(connection: Connection, prefix: str) -> ApiKey | None:
     return _key(row)
 
 
+def key_with_id(connection: Connection, key_id: uuid.UUID) -> ApiKey | None:
+    """The key with an id; None if there is none."""
+    row = connection.execute(
+        sa.text(f"SELECT {_COLUMNS} FROM api_keys WHERE id = :id"), {"id": key_id}
+    ).one_or_none()
+    return None if row is None else _key(row)
+
+
 def prefix_of(token: str) -> str | None:
     """The prefix of a well-formed key; None of any other text."""
     found = _FORM.fullmatch(token)
