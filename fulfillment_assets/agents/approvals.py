@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from fulfillment_assets.agents.errors import ApprovalError
+from fulfillment_assets.agents.errors import ApprovalError, UnknownApprovalError
 from fulfillment_assets.knowledge.rules import Specialist
 
 Decision = Literal["approved", "rejected"]
@@ -151,11 +151,11 @@ def find_approval(connection: Connection, approval_id: uuid.UUID) -> Approval:
     """One request.
 
     Raises:
-        ApprovalError: there is none with that id.
+        UnknownApprovalError: there is none with that id.
     """
     row = connection.execute(sa.text(_FIND), {"id": approval_id}).one_or_none()
     if row is None:
-        raise ApprovalError(f"There is no request for approval with the id {approval_id}.")
+        raise UnknownApprovalError(f"There is no request for approval with the id {approval_id}.")
     return Approval(*row)
 
 
@@ -170,9 +170,12 @@ def decide(
 ) -> Approval:
     """Approve or reject a request; it is decided once, whoever else decides at that moment.
 
+    Deciding again the same way changes nothing, and gives the decision that was made.
+
     Raises:
-        ApprovalError: there is no such request, it was decided before, it has expired, or nobody
-            is named who decides.
+        UnknownApprovalError: there is no such request.
+        ApprovalError: it was decided otherwise before, it has expired, or nobody is named who
+            decides.
     """
     now = now or dt.datetime.now(dt.UTC)
     by = by.strip()
@@ -185,13 +188,20 @@ def decide(
         )
     asked = {"id": approval_id, "status": decision, "by": by, "now": now, "note": note}
     row = connection.execute(sa.text(_DECIDE), asked).one_or_none()
-    if row is None:
-        earlier = find_approval(connection, approval_id)
-        raise ApprovalError(
-            f"The request was {earlier.status} before, by {earlier.decided_by} at "
-            f"{earlier.decided_at:%Y-%m-%d %H:%M} UTC."
-        )
-    return Approval(*row)
+    if row is not None:
+        return Approval(*row)
+    earlier = find_approval(connection, approval_id)
+    if is_decided(earlier, decision):
+        return earlier
+    raise ApprovalError(
+        f"The request was {earlier.status} before, by {earlier.decided_by} at "
+        f"{earlier.decided_at:%Y-%m-%d %H:%M} UTC."
+    )
+
+
+def is_decided(found: Approval, decision: Decision) -> bool:
+    """Whether a person has decided so already."""
+    return found.status == decision and found.decided_by not in (EXPIRY, REPLACED)
 
 
 def expire(connection: Connection, now: dt.datetime) -> list[Approval]:

@@ -1,9 +1,9 @@
 """Who works on which deviation: a lease on its row, so that none is worked twice or forgotten.
 
-A group is claimed in one transaction, oldest first; whoever claims at the same time takes others
-(`FOR UPDATE SKIP LOCKED`). A worker renews its lease while it lives. One that died lets it run
-out: the deviations go back to pending, and what their tools did already is not done again, by the
-keys of the ledger.
+A group is claimed in one transaction: what a person asked for first (see `requests`), then critical
+ones, oldest first. Whoever claims at the same time takes others (`FOR UPDATE SKIP LOCKED`). A
+worker renews its lease while it lives. One that died lets it run out: the deviations go back to
+pending, and what their tools did already is not done again, by the keys of the ledger.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ class ClaimError(RuntimeError):
 _CLAIM: Final = """
 UPDATE deviations AS d SET status = 'agent_triggered', claimed_by = :worker,
     claimed_until = clock_timestamp() + :lease, attempts = attempts + 1
-FROM (SELECT id FROM deviations WHERE status = 'pending' AND severity = 'critical'
-      ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED) AS waiting
+FROM (SELECT id FROM deviations WHERE status = 'pending' AND {which}
+      LIMIT :limit FOR UPDATE SKIP LOCKED) AS waiting
 WHERE d.id = waiting.id RETURNING d.id
 """
+_CLAIM_ASKED: Final = _CLAIM.format(which="asked_at IS NOT NULL ORDER BY asked_at")
+_CLAIM_CRITICAL: Final = _CLAIM.format(which="severity = 'critical' ORDER BY id")
 _CLAIM_ONE: Final = """
 UPDATE deviations SET status = 'agent_triggered', claimed_by = :worker,
     claimed_until = clock_timestamp() + :lease, attempts = attempts + 1
@@ -70,10 +72,14 @@ WHERE id = :id AND status = 'agent_triggered' AND claimed_by = :worker
 def claim(
     connection: Connection, worker: str, *, limit: int = GROUP, lease: dt.timedelta = LEASE
 ) -> list[uuid.UUID]:
-    """Take pending critical deviations, the oldest first; returns them in that order."""
-    taken = connection.execute(
-        sa.text(_CLAIM), {"worker": worker, "limit": limit, "lease": lease}
-    ).scalars()
+    """Take pending deviations: those that were asked for, then critical ones, the oldest first.
+
+    Returns them in the order of their ids.
+    """
+    taken: list[uuid.UUID] = []
+    for statement in (_CLAIM_ASKED, _CLAIM_CRITICAL):
+        values = {"worker": worker, "limit": limit - len(taken), "lease": lease}
+        taken += connection.execute(sa.text(statement), values).scalars()
     return sorted(taken)
 
 
@@ -88,7 +94,7 @@ def claim_decided(
 def claim_one(
     connection: Connection, deviation_id: uuid.UUID, worker: str, *, lease: dt.timedelta = LEASE
 ) -> None:
-    """Take one deviation of any severity, because a person asks for it.
+    """Take one pending deviation of any severity.
 
     Raises:
         ClaimError: it is not pending, or there is none; the message says which.
@@ -105,12 +111,12 @@ def claim_one(
 
 
 def held(connection: Connection, worker: str) -> list[uuid.UUID]:
-    """The deviations that a worker has claimed and not settled, the oldest first."""
+    """What a worker has claimed and not settled: what was asked for, then the oldest first."""
     return list(
         connection.execute(
             sa.text(
                 "SELECT id FROM deviations WHERE claimed_by = :worker "
-                "AND status = 'agent_triggered' ORDER BY id"
+                "AND status = 'agent_triggered' ORDER BY asked_at, id"
             ),
             {"worker": worker},
         ).scalars()

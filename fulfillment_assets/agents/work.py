@@ -18,7 +18,7 @@ from typing import Final
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from fulfillment_assets.agents import approvals, claims, responses
+from fulfillment_assets.agents import approvals, claims, events, requests, responses
 from fulfillment_assets.agents.case import Case, load_case
 from fulfillment_assets.agents.claims import ClaimError
 from fulfillment_assets.agents.giving_up import given_up
@@ -29,6 +29,7 @@ from fulfillment_assets.agents.state import Decision
 from fulfillment_assets.agents.workshop import Workshop
 from fulfillment_assets.knowledge.errors import KnowledgeUnavailableError
 from fulfillment_assets.knowledge.index import refresh
+from fulfillment_assets.observability.correlation import bound, here
 
 THREADS: Final = 4
 """Cases at a time: while one waits for a model or the database, others go on."""
@@ -65,10 +66,11 @@ def work_group(shop: Workshop, worker: str) -> list[Worked]:
         fresh = claims.held(connection, worker)
         decided = claims.held(connection, f"{claims.RESUMES}{worker}")
         attempts = claims.attempts(connection, [*fresh, *decided])
+    events.tell_claimed(len(fresh), len(decided))
     with _renewing(shop.engine, worker), ThreadPoolExecutor(THREADS) as threads:
         tasks = [
-            *(threads.submit(_work, shop, one, worker, attempts[one], None) for one in fresh),
-            *(threads.submit(_go_on, shop, one, worker, attempts[one]) for one in decided),
+            *(threads.submit(here(_work, shop, one, worker, attempts[one])) for one in fresh),
+            *(threads.submit(here(_go_on, shop, one, worker, attempts[one])) for one in decided),
         ]
         worked = [task.result() for task in tasks]
     learn(shop)
@@ -92,24 +94,27 @@ def work_groups(shop: Workshop, worker: str, *, seconds: float = STRETCH_SECONDS
 
 
 def work_one(
-    shop: Workshop, deviation_id: uuid.UUID, worker: str, *, note: str | None = None
+    shop: Workshop, deviation_id: uuid.UUID, worker: str, *, by: str, note: str | None = None
 ) -> Worked:
-    """Claim one deviation of any severity, and work it.
+    """Ask for one deviation of any severity, and work it here and now.
 
     Args:
         shop: what is needed.
         deviation_id: which one.
-        worker: who asks.
-        note: of an operator, shown to the agents as data.
+        worker: under which name it is claimed.
+        by: who asks.
+        note: of who asks, shown to the agents as data.
 
     Raises:
-        ClaimError: it is not pending, or there is none.
+        UnknownDeviationError: there is none.
+        AskError: it cannot be worked as it stands.
     """
     with shop.engine.begin() as connection:
+        requests.ask(connection, deviation_id, by=by, note=note)
         claims.claim_one(connection, deviation_id, worker)
         attempts = claims.attempts(connection, [deviation_id])
     with _renewing(shop.engine, worker):
-        worked = _work(shop, deviation_id, worker, attempts[deviation_id], note)
+        worked = _work(shop, deviation_id, worker, attempts[deviation_id])
     learn(shop)
     return worked
 
@@ -122,16 +127,14 @@ def learn(shop: Workshop) -> None:
         _LOG.warning("What was learned is not in the index yet: %s", error)
 
 
-def _work(
-    shop: Workshop, deviation_id: uuid.UUID, worker: str, attempt: int, note: str | None
-) -> Worked:
+def _work(shop: Workshop, deviation_id: uuid.UUID, worker: str, attempt: int) -> Worked:
     def outcome_of(case: Case) -> Outcome:
         most = shop.rulebook.escalation.max_attempts
         if attempt > most:
             return given_up(shop, case, f"The agents tried {most} times and never finished.")
         return resolve(shop.graph, case, shop.desk, thread_id=_thread(deviation_id, attempt))
 
-    return _settled(shop, deviation_id, worker, outcome_of, note)
+    return _settled(shop, deviation_id, worker, outcome_of)
 
 
 def _go_on(shop: Workshop, deviation_id: uuid.UUID, worker: str, attempt: int) -> Worked:
@@ -145,7 +148,7 @@ def _go_on(shop: Workshop, deviation_id: uuid.UUID, worker: str, attempt: int) -
             return given_up(shop, case, "What waited for a person cannot be found any more.")
         return resume(shop.graph, case, shop.desk, decisions, thread_id=thread)
 
-    worked = _settled(shop, deviation_id, f"{claims.RESUMES}{worker}", outcome_of, None)
+    worked = _settled(shop, deviation_id, f"{claims.RESUMES}{worker}", outcome_of)
     if worked.outcome is not None and worked.outcome.status != "awaiting_approval":
         forget(shop.graph, _thread(deviation_id, attempt))
     return worked
@@ -156,25 +159,36 @@ def _settled(
     deviation_id: uuid.UUID,
     worker: str,
     outcome_of: Callable[[Case], Outcome],
-    note: str | None,
 ) -> Worked:
     started = time.monotonic()
     outcome, problem = None, None
-    try:
-        with shop.engine.connect() as connection:
-            case = load_case(connection, deviation_id, note=note)
-        found = outcome_of(case)
-        with shop.engine.begin() as connection:
-            responses.record(connection, case, found, worker, shop.rulebook)
-        outcome = found
-    except ClaimError as error:
-        problem = str(error)
-    except Exception as error:  # one case that fails must not take the others with it
-        _LOG.exception("deviation %s was not settled", deviation_id)
-        problem = f"{type(error).__name__}: {error}"
-        with contextlib.suppress(SQLAlchemyError), shop.engine.begin() as connection:
-            claims.give_back(connection, deviation_id, worker)
+    with contextlib.ExitStack() as context:
+        context.enter_context(bound(deviation_id=str(deviation_id)))
+        try:
+            with shop.engine.connect() as connection:
+                case = load_case(connection, deviation_id)
+            context.enter_context(bound(correlation_id=case.correlation_id))
+            outcome = _recorded(shop, case, worker, outcome_of)
+        except ClaimError as error:
+            problem = str(error)
+        except Exception as error:  # one case that fails must not take the others with it
+            _LOG.exception("deviation %s was not settled", deviation_id)
+            problem = f"{type(error).__name__}: {error}"
+            with contextlib.suppress(SQLAlchemyError), shop.engine.begin() as connection:
+                claims.give_back(connection, deviation_id, worker)
     return Worked(deviation_id, outcome, time.monotonic() - started, problem)
+
+
+def _recorded(
+    shop: Workshop, case: Case, worker: str, outcome_of: Callable[[Case], Outcome]
+) -> Outcome:
+    started = time.monotonic()
+    events.tell_case_started(case.kind, case.severity)
+    outcome = outcome_of(case)
+    with shop.engine.begin() as connection:
+        responses.record(connection, case, outcome, worker, shop.rulebook)
+    events.tell_settled(outcome, time.monotonic() - started)
+    return outcome
 
 
 def _decisions(shop: Workshop, deviation_id: uuid.UUID, thread: str) -> dict[str, Decision]:

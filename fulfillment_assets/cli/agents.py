@@ -45,12 +45,17 @@ Note = Annotated[str | None, typer.Option(help="What the agents should know, as 
 
 @app.command()
 def run(deviation_id: Deviation, note: Note = None, as_json: Json = False) -> None:
-    """Have the agents work on a pending deviation now, in this process."""
+    """Have the agents work on a deviation now, in this process.
+
+    It may be of any severity, and one that failed or was escalated is tried again.
+    """
     from fulfillment_assets.agents.work import work_one
 
     with _workshop() as shop:
         with notes.status("the agents are at work ..."):
-            worked = work_one(shop, deviation_id, f"cli-{uuid.uuid4()}", note=note)
+            worked = work_one(
+                shop, deviation_id, f"cli-{uuid.uuid4()}", by=user_name() or "a person", note=note
+            )
         if worked.error is not None:
             raise RuntimeError(f"deviation {deviation_id} was not settled: {worked.error}")
         _print_trail(shop.engine, deviation_id, as_json=as_json)

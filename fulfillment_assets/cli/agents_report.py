@@ -76,6 +76,7 @@ def print_trail(found: Trail) -> None:
         cost, weight = order.get("cost_of_product"), order.get("weight_in_gms")
         _line(f"  order      {', '.join(known)}, {cost:,.0f} USD, {weight:,.0f} g")
     _line(f"  at risk    {escape(deviation.reason)}")
+    _line(f"  logged as  {escape(found.correlation_id)}")
     for response in found.responses:
         if response.agent_type != "orchestrator":
             _print_response(response)

@@ -25,11 +25,12 @@ MOVES: Final[Mapping[str, tuple[str, ...]]] = {
     "agent_triggered": ("pending", "awaiting_approval", "resolved", "escalated", "failed"),
     "awaiting_approval": ("agent_triggered", "resolved", "escalated"),
     "resolved": (),
-    "escalated": (),
+    "escalated": ("pending",),
     "failed": ("pending",),
 }
 """From each status the ones that may follow.
 
 A pending deviation is resolved when it clears by itself; one that an agent had goes back to pending
-when the agent's lease runs out, and one that failed when a person wants another attempt.
+when the agent's lease runs out, and one that failed or was escalated when a person wants another
+attempt.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 import yaml
@@ -20,7 +20,7 @@ from fulfillment_assets.knowledge.documents import (
     retire_source,
     store_document,
 )
-from fulfillment_assets.knowledge.errors import KnowledgeError
+from fulfillment_assets.knowledge.errors import FileDocumentError, KnowledgeError
 from fulfillment_assets.knowledge.files import Category, Line, described, front_matter
 
 MAX_CHARACTERS: Final = 200_000
@@ -41,25 +41,38 @@ class _Head(Audience):
 def read_document(path: Path) -> NewDocument:
     """A file as a document, known by the file's name.
 
-    A front matter may tell `title`, `category`, `version`, `agent_type`, `severity`, `warehouse`
-    and `mode`. Rules count in the knowledge base only, where they are checked together.
-
     Raises:
         KnowledgeError: the file cannot be used; the message names it and the field.
     """
+    return document_of(path.name, path.read_bytes())
+
+
+def document_of(source: str, content: bytes) -> NewDocument:
+    """Markdown as a document.
+
+    A front matter may tell `title`, `category`, `version`, `agent_type`, `severity`, `warehouse`
+    and `mode`. Rules count in the knowledge base only, where they are checked together.
+
+    Args:
+        source: by what it is known.
+        content: in UTF-8.
+
+    Raises:
+        KnowledgeError: it cannot be used; the message names the source and the field.
+    """
     try:
-        head, body = front_matter(path.read_text(encoding="utf-8"))
+        head, body = front_matter(content.decode())
         found = _Head.model_validate(head or {})
     except UnicodeDecodeError as error:
-        raise KnowledgeError(f"{path.name}: is not UTF-8 text: {error}") from None
+        raise KnowledgeError(f"{source}: is not UTF-8 text: {error}") from None
     except yaml.YAMLError as error:
-        raise KnowledgeError(f"{path.name}: the front matter is no YAML: {error}") from None
+        raise KnowledgeError(f"{source}: the front matter is no YAML: {error}") from None
     except ValidationError as error:
-        raise KnowledgeError(described(path.name, "", error)) from None
+        raise KnowledgeError(described(source, "", error)) from None
     heading = _HEADING.search(body)
     return NewDocument(
-        source=path.name,
-        title=found.title or (heading[1].strip() if heading else path.stem),
+        source=source,
+        title=found.title or (heading[1].strip() if heading else PurePath(source).stem),
         category=found.category,
         content=body,
         audience=Audience.model_construct(
@@ -75,7 +88,8 @@ def ingest_document(connection: Connection, document: NewDocument) -> uuid.UUID:
     The same document again changes nothing.
 
     Raises:
-        KnowledgeError: it is empty or too long, or its source belongs to a file or a resolution.
+        KnowledgeError: it is empty or too long, or its source is kept for resolutions.
+        FileDocumentError: its source belongs to a file of the knowledge base.
     """
     if not document.source.strip() or document.source.startswith(RESOLUTION_SOURCE):
         raise KnowledgeError(
@@ -95,7 +109,7 @@ def ingest_document(connection: Connection, document: NewDocument) -> uuid.UUID:
             )
     known = live_document(connection, document.source)
     if known is not None and known.origin == "file":
-        raise KnowledgeError(
+        raise FileDocumentError(
             f"{document.source} comes from a file of the knowledge base; change the file, and "
             "run `fulfillment knowledge ingest`"
         )
@@ -106,13 +120,14 @@ def retire(connection: Connection, source: str) -> None:
     """Withdraw a document that was entered or learned; the next `index.refresh` drops it.
 
     Raises:
-        KnowledgeError: there is none of this source, or it comes from a file.
+        KnowledgeError: there is none of this source.
+        FileDocumentError: it comes from a file of the knowledge base.
     """
     known = live_document(connection, source)
     if known is None:
         raise KnowledgeError(f"there is no document {source!r}; see `fulfillment knowledge list`")
     if known.origin == "file":
-        raise KnowledgeError(
+        raise FileDocumentError(
             f"{source} comes from a file of the knowledge base; remove the file, and run "
             "`fulfillment knowledge ingest`"
         )

@@ -1,13 +1,24 @@
-"""Whether the index still says what the files of the knowledge base say."""
+"""Whether the index still says what the files of the knowledge base and its documents say."""
 
 from __future__ import annotations
 
+from typing import Final
+
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from fulfillment_assets.knowledge.documents import file_hashes, render_files
 from fulfillment_assets.knowledge.embedders import embedder_of
 from fulfillment_assets.knowledge.index import serving
 from fulfillment_assets.settings import Settings
+
+# Resolutions are added by those who learn them, many a minute.
+_DIFFERING: Final = """
+SELECT source FROM knowledge_documents
+WHERE (retired_at IS NULL) <> (indexed_in IS NOT DISTINCT FROM :collection)
+  AND (origin = 'entered' OR retired_at IS NOT NULL)
+ORDER BY source LIMIT 1
+"""
 
 
 def why_outdated(settings: Settings, connection: Connection) -> str | None:
@@ -25,4 +36,7 @@ def why_outdated(settings: Settings, connection: Connection) -> str | None:
     known = file_hashes(connection)
     files = {document.source: document.sha256 for document in render_files(settings.knowledge_dir)}
     differing = sorted(name for name, _ in known.items() ^ files.items())
-    return f"{differing[0]} changed" if differing else None
+    if differing:
+        return f"{differing[0]} changed"
+    entered = connection.scalar(sa.text(_DIFFERING), {"collection": state.collection})
+    return None if entered is None else f"{entered} was entered or withdrawn"

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 
 from fulfillment_assets.agents.case import Case, load_case
 from fulfillment_assets.agents.dossier import Dossier, read_dossier
+from fulfillment_assets.agents.requests import ask
 from fulfillment_assets.agents.toolbox import execute_approved, tools_for
 from fulfillment_assets.agents.tools.desk import Desk
 from fulfillment_assets.knowledge.retrieval import Hit
@@ -127,9 +128,11 @@ class Office:
     def case(
         self, deviation: uuid.UUID, *, note: str | None = None, now: dt.datetime = NOW
     ) -> Case:
-        """The case of a deviation."""
-        with self.engine.connect() as connection:
-            return load_case(connection, deviation, note=note, now=now)
+        """The case of a deviation, for which a person asked if there is a note."""
+        with self.engine.begin() as connection:
+            if note is not None:
+                ask(connection, deviation, by="erin", note=note)
+            return load_case(connection, deviation, now=now)
 
     def desk(
         self,

@@ -56,6 +56,12 @@ def test_deciding_twice_tells_who_decided(office: Office, deviation: uuid.UUID) 
         decided(office, request, "approved", by="frank")
 
 
+def test_deciding_again_the_same_way_changes_nothing(office: Office, deviation: uuid.UUID) -> None:
+    request = asked(office, deviation)
+    done = decided(office, request, "approved", note="fine")
+    assert decided(office, request, "approved", by="frank", now=NOW + DAY) == done
+
+
 def test_of_two_who_decide_at_once_one_does(office: Office, deviation: uuid.UUID) -> None:
     request = asked(office, deviation)
 
@@ -91,6 +97,9 @@ def test_a_request_expires_and_counts_as_rejected(office: Office, deviation: uui
     with office.engine.begin() as connection:
         assert approvals.expire(connection, NOW + DAY / 2) == []
         [gone] = approvals.expire(connection, NOW + DAY)
+    for decision in ("approved", "rejected"):
+        with pytest.raises(ApprovalError, match="rejected before, by expiry"):
+            decided(office, request, decision, now=NOW + DAY)
     assert (gone.id, gone.status, gone.decided_by) == (request.id, "rejected", "expiry")
 
 

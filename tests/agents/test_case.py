@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from fulfillment_assets.agents.case import MAX_NOTE, case_json
+from fulfillment_assets.agents.case import case_json
 from fulfillment_assets.agents.errors import UnknownDeviationError
+from fulfillment_assets.agents.requests import MAX_NOTE
 from tests.agents.examples import DAY, NOW, Office
 from tests.agents.injections import INJECTIONS
 

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Engine
 
 from fulfillment_assets.agents import claims
 from fulfillment_assets.agents.claims import ClaimError
+from fulfillment_assets.agents.requests import ask
 
 OVER = dt.timedelta(seconds=-1)
 
@@ -59,6 +60,20 @@ def test_the_oldest_critical_ones_are_taken_first(engine: Engine) -> None:
         assert connection.scalar(sa.text(pending)) == 0
         assert claims.held(connection, "one") == made[:2]
         assert claims.attempts(connection, made) == dict.fromkeys(made, 1)
+
+
+def test_what_a_person_asked_for_is_taken_before_the_others(engine: Engine) -> None:
+    critical = opened(engine, 3)
+    (note,) = opened(engine, 1, "info")
+    (warning,) = opened(engine, 1, "warning")
+    with engine.begin() as connection:
+        ask(connection, warning, by="erin")
+        ask(connection, note, by="erin")
+    assert claimed(engine, "one", limit=1) == [warning]
+    assert claimed(engine, "two", limit=2) == sorted([note, critical[0]])
+    with engine.connect() as connection:
+        assert claims.held(connection, "two") == [note, critical[0]]
+    assert claimed(engine, "three") == critical[1:]
 
 
 def test_workers_that_claim_at_once_take_different_ones(engine: Engine) -> None:

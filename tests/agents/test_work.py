@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy.engine import Engine
 
 from fulfillment_assets.agents import approvals, claims
-from fulfillment_assets.agents.claims import ClaimError
 from fulfillment_assets.agents.groups import claim_group, tidy
+from fulfillment_assets.agents.requests import ask
 from fulfillment_assets.agents.trail import latest_worked, read_trail
 from fulfillment_assets.agents.work import Worked, work_group, work_groups, work_one
 from fulfillment_assets.agents.workshop import Workshop, workshop
@@ -136,11 +136,26 @@ def test_a_deviation_that_is_never_finished_goes_to_a_person(
 
 def test_a_person_may_have_a_warning_worked_with_a_note(office: Office, shop: Workshop) -> None:
     made = office.deviation(office.order("O-1"), severity="warning")
-    done = work_one(shop, made, "me", note="The customer called twice today.")
+    done = work_one(shop, made, "me", by="erin", note="The customer called twice today.")
     assert done.outcome is not None
-    assert statuses(office)[0] != "pending"
-    with pytest.raises(ClaimError, match="agents take pending ones"):
-        work_one(shop, made, "me")
+    assert statuses(office) == [done.outcome.status]
+    [row] = office.rows("SELECT asked_by, operator_note FROM deviations")
+    assert row == {"asked_by": "erin", "operator_note": "The customer called twice today."}
+
+
+def test_what_was_handed_to_a_person_is_tried_again_when_one_asks_for_it(
+    office: Office, shop: Workshop
+) -> None:
+    made = office.deviation(office.order("O-1", customer_id="C-1"))
+    office.execute("UPDATE deviations SET attempts = 99")
+    assert [one.outcome.status for one in worked(shop) if one.outcome] == ["escalated"]
+    with shop.engine.begin() as connection:
+        ask(connection, made, by="erin", note="The model was down.")
+    [again] = worked(shop)
+    assert again.outcome is not None
+    assert again.outcome.status in ("resolved", "escalated", "awaiting_approval")
+    with shop.engine.connect() as connection:
+        assert "never finished" not in str(read_trail(connection, made).summary)
 
 
 @pytest.mark.parametrize(("decision", "paid"), [("approved", True), ("rejected", False)])

@@ -82,7 +82,9 @@ def test_a_deviation_is_worked_and_its_trail_shown(agents: Agents, office: Offic
     shown = agents.shown("show", deviation)
     for words in ("O-1: delay_risk, critical", "at risk", "retrieved", "outcome", "rule "):
         assert words in shown
-    assert "agents take pending ones" in agents.refused("run", deviation)
+    office.execute("UPDATE deviations SET status = 'pending' WHERE status = 'escalated'")
+    office.execute("UPDATE deviations SET status = 'resolved' WHERE status = 'pending'")
+    assert "is resolved: there is nothing left" in agents.refused("run", deviation)
 
 
 def test_a_person_approves_what_is_above_the_limit(agents: Agents, office: Office) -> None:

@@ -96,7 +96,7 @@ def test_critical_deviations_are_claimed_and_worked(
         "WHERE severity = 'critical' AND status IN ('pending', 'agent_triggered')"
     )
     assert left["n"] == 0
-    assert looked(instance, "deviation_sensor") == "no critical deviation waits"
+    assert looked(instance, "deviation_sensor") == "no deviation waits"
 
 
 @pytest.mark.usefixtures("knowing")

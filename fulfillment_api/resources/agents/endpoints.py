@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import Query
 
 from fulfillment_api.dependencies import TheDatabase
-from fulfillment_api.fields import DeviationId, Text
+from fulfillment_api.fields import ApprovalId, DeviationId, Text
 from fulfillment_api.pagination import Page, Paged
 from fulfillment_api.resources.agents.repository import (
     ResponseFilters,
@@ -26,6 +26,7 @@ from fulfillment_api.resources.agents.schemas import (
     ResponseSummary,
 )
 from fulfillment_api.routing import example, page_example, resource
+from fulfillment_assets.agents.approvals import find_approval
 from fulfillment_assets.agents.trail import read_trail
 
 _RESPONSES: Final = "agent-responses"
@@ -71,3 +72,10 @@ def list_approvals(
     with database.read() as connection:
         found = read_approvals(connection, status, after=after, limit=paging.limit)
     return paging.page(_APPROVALS, found)
+
+
+@router.get("/approvals/{approval_id}", responses=example(APPROVAL_EXAMPLE))
+def show_approval(database: TheDatabase, approval_id: ApprovalId) -> Approval:
+    """One action that waits for a person, or what was decided about it."""
+    with database.read() as connection:
+        return Approval.model_validate(find_approval(connection, approval_id))

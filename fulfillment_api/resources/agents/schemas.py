@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from decimal import Decimal
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fulfillment_api.resources.deviations.schemas import DETAIL_EXAMPLE, DeviationDetail
+from fulfillment_api.fields import Question
+from fulfillment_api.resources.deviations.schemas import DETAIL_EXAMPLE, DeviationDetail, Status
+from fulfillment_api.roles import PREFIX
+from fulfillment_assets.agents.requests import Request
 from fulfillment_assets.agents.trail import Trail
 from fulfillment_assets.knowledge.rules import Specialist
 
@@ -82,11 +85,61 @@ class Approval(BaseModel):
     expires_at: dt.datetime = Field(description="Unanswered by then it counts as rejected.")
 
 
+class OperatorNote(BaseModel):
+    """What an operator adds."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"note": "The customer agreed by phone."}]}
+    )
+
+    note: Question | None = Field(default=None, description="Kept with it; agents read it as data.")
+
+
+class Trigger(OperatorNote):
+    """What the agents shall work on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"deviation_id": str(DETAIL_EXAMPLE["id"]), "note": "The customer called."}
+            ]
+        },
+    )
+
+    deviation_id: uuid.UUID
+
+
+class Triggered(BaseModel):
+    """A deviation that the agents were asked to work on."""
+
+    deviation_id: uuid.UUID
+    status: Status
+    asked_at: dt.datetime | None
+    asked_by: str | None
+    note: str | None
+    follow: str = Field(description="The path at which the agents' work can be followed.")
+
+    @classmethod
+    def of(cls, deviation_id: uuid.UUID, found: Request) -> Self:
+        """How a deviation stands."""
+        return cls(
+            deviation_id=deviation_id,
+            status=cast(Status, found.status),
+            asked_at=found.asked_at,
+            asked_by=found.asked_by,
+            note=found.note,
+            follow=f"{PREFIX}/agent-response/{deviation_id}",
+        )
+
+
 class AgentResponse(BaseModel):
     """A deviation with all that the agents did about it."""
 
     deviation: DeviationDetail
     summary: str | None = Field(description="The orchestrator's; null while nobody has finished.")
+    correlation_id: str = Field(
+        description="In the log lines of all that led to it: of the request, file or message."
+    )
     responses: list[Response]
     effects: list[Effect]
     approvals: list[Approval]
@@ -97,6 +150,7 @@ class AgentResponse(BaseModel):
         return cls(
             deviation=DeviationDetail.of(trail.deviation),
             summary=trail.summary,
+            correlation_id=trail.correlation_id,
             responses=[Response.model_validate(one) for one in trail.responses],
             effects=[Effect.model_validate(one) for one in trail.effects],
             approvals=[Approval.model_validate(one) for one in trail.approvals],
@@ -131,7 +185,16 @@ APPROVAL_EXAMPLE: Final = {
 RESPONSE_EXAMPLE: Final = {
     "deviation": DETAIL_EXAMPLE,
     "summary": "The delivery was rescheduled and the customer told.",
+    "correlation_id": "4f1c2a9be0d34c5f8a7b6c5d4e3f2a1b",
     "responses": [],
     "effects": [],
     "approvals": [APPROVAL_EXAMPLE],
+}
+TRIGGERED_EXAMPLE: Final = {
+    "deviation_id": DETAIL_EXAMPLE["id"],
+    "status": "pending",
+    "asked_at": "2026-03-10T09:31:00Z",
+    "asked_by": "ada",
+    "note": "The customer called twice today.",
+    "follow": f"{PREFIX}/agent-response/{DETAIL_EXAMPLE['id']}",
 }

@@ -8,9 +8,15 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from fulfillment_api.errors import NotFoundError
 from fulfillment_api.pagination import Slice, slice_of
 from fulfillment_api.resources.knowledge.schemas import Document
-from fulfillment_assets.knowledge.documents import stored
+from fulfillment_assets.knowledge.documents import (
+    NewDocument,
+    StoredDocument,
+    documents_by_id,
+    stored,
+)
 
 _COLUMNS: Final = (
     "id, source, title, category, agent_type, severity, warehouse, mode, version, effective_from, "
@@ -38,3 +44,29 @@ def read_documents(
     )
     found = [Document.of(stored(row)) for row in rows]
     return slice_of(found, limit, lambda one: one.id)
+
+
+def find_document(connection: Connection, document_id: uuid.UUID) -> StoredDocument:
+    """One document, in force or retired.
+
+    Raises:
+        NotFoundError: there is none with that id.
+    """
+    found = documents_by_id(connection, [document_id])
+    if not found:
+        raise NotFoundError(
+            f"There is no document {document_id}; GET /knowledge/documents lists them."
+        )
+    return found[0]
+
+
+def find_same(connection: Connection, document: NewDocument) -> uuid.UUID | None:
+    """The id of the very document, where it was entered before and is in force."""
+    found: uuid.UUID | None = connection.scalar(
+        sa.text(
+            "SELECT id FROM knowledge_documents WHERE source = :source AND sha256 = :sha256 "
+            "AND origin = 'entered' AND retired_at IS NULL"
+        ),
+        {"source": document.source, "sha256": document.sha256},
+    )
+    return found

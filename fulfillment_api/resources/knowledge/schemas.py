@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from fulfillment_api.fields import Question
-from fulfillment_assets.knowledge.documents import StoredDocument
+from fulfillment_api.fields import Question, Text
+from fulfillment_assets.knowledge.audience import Audience
+from fulfillment_assets.knowledge.documents import NewDocument, StoredDocument
+from fulfillment_assets.knowledge.entered import MAX_CHARACTERS
 from fulfillment_assets.knowledge.files import Category
 from fulfillment_assets.knowledge.rules import Block, Mode, Severity, Specialist
+
+ENTERED_EXAMPLE: Final[dict[str, Any]] = {
+    "source": "carrier-strike.md",
+    "title": "Strike of a carrier",
+    "content": "# Strike of a carrier\n\nWhile it lasts, move orders to another carrier.",
+    "category": "note",
+    "agent_type": ["shipment"],
+}
 
 
 class Document(BaseModel):
@@ -53,6 +63,44 @@ class Document(BaseModel):
             created_at=found.created_at,
             retired_at=found.retired_at,
             indexed=found.indexed_in is not None,
+        )
+
+
+class FullDocument(Document):
+    """A document with its text."""
+
+    content: str = Field(description="Markdown.")
+
+    @classmethod
+    def of(cls, found: StoredDocument) -> Self:
+        """A document of the database."""
+        return cls(**Document.of(found).model_dump(), content=found.content)
+
+
+class EnteredDocument(Audience):
+    """A document to be entered; one of the same source is replaced."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [ENTERED_EXAMPLE]})
+
+    source: Text = Field(description="By what it is known, such as a file's name.")
+    title: Text
+    content: Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHARACTERS)] = Field(
+        description="Markdown."
+    )
+    category: Category = "note"
+    version: Text = "1"
+
+    def document(self) -> NewDocument:
+        """As the knowledge base takes it."""
+        return NewDocument(
+            source=self.source,
+            title=self.title,
+            category=self.category,
+            content=self.content,
+            audience=Audience.model_construct(
+                **{name: getattr(self, name) for name in Audience.model_fields}
+            ),
+            version=self.version,
         )
 
 
@@ -113,6 +161,16 @@ DOCUMENT_EXAMPLE: Final = {
     "created_at": "2026-03-01T09:30:00Z",
     "retired_at": None,
     "indexed": True,
+}
+FULL_EXAMPLE: Final = DOCUMENT_EXAMPLE | {
+    "source": ENTERED_EXAMPLE["source"],
+    "title": ENTERED_EXAMPLE["title"],
+    "category": "note",
+    "agent_type": ["shipment"],
+    "version": "1",
+    "effective_from": None,
+    "origin": "entered",
+    "content": ENTERED_EXAMPLE["content"],
 }
 HITS_EXAMPLE: Final = {
     "hits": [

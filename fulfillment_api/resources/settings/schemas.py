@@ -51,6 +51,18 @@ class SettingList(BaseModel):
     settings: list[SettingItem]
 
 
+class SettingChange(BaseModel):
+    """A change of a setting."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    old_value: Value | None = Field(description="Null where the setting began with the new value.")
+    new_value: Value
+    changed_at: dt.datetime
+    changed_by: str
+
+
 class NewValue(BaseModel):
     """What a setting shall be."""
 
@@ -69,4 +81,11 @@ EXAMPLE: Final = {
     "by_hand": True,
     "updated_at": "2026-03-01T09:30:00Z",
     "updated_by": "postgres",
+}
+CHANGE_EXAMPLE: Final = {
+    "id": 21,
+    "old_value": 0.7,
+    "new_value": 0.75,
+    "changed_at": "2026-03-10T09:30:00Z",
+    "changed_by": "ada",
 }

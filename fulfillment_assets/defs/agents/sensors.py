@@ -1,4 +1,4 @@
-"""The sensor that hands critical deviations to the agents."""
+"""The sensor that hands deviations to the agents: critical ones, and what a person asks for."""
 
 import uuid
 from typing import Final
@@ -28,8 +28,8 @@ resolve_deviations = dg.define_asset_job(
     minimum_interval_seconds=1,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Claims critical deviations, oldest first, and those that a person has decided about, and "
-        "requests a run for each group. What a dead run had goes back after its lease."
+        "Claims deviations that a person has decided about or asks for, then critical ones, oldest "
+        "first, and requests a run for each group. What a dead run had goes back after its lease."
     ),
 )
 def deviation_sensor(
@@ -55,7 +55,7 @@ def deviation_sensor(
     if requests:
         return requests
     busy = running >= MOST_RUNS
-    return dg.SkipReason(f"{running} runs are at work" if busy else "no critical deviation waits")
+    return dg.SkipReason(f"{running} runs are at work" if busy else "no deviation waits")
 
 
 def group_request(worker: str, deviations: int) -> dg.RunRequest:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -25,6 +27,9 @@ from fulfillment_assets.delay_model.scorer import DelayScorer
 
 RETRY_SECONDS: Final = 30.0
 """How long a champion that could not be loaded is left alone before it is tried again."""
+
+Transaction: TypeAlias = Callable[[], AbstractContextManager[Connection]]
+"""Opens the transaction in which a decision takes effect, for callers who add to it."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +57,13 @@ def ensure_champion(engine: Engine, models_dir: Path) -> str:
     return ensure_champion(engine, models_dir)  # another process may have come first
 
 
-def first_champion(engine: Engine, files: ModelFiles, *, by: str | None = None) -> Decision | None:
+def first_champion(
+    engine: Engine,
+    files: ModelFiles,
+    *,
+    by: str | None = None,
+    transaction: Transaction | None = None,
+) -> Decision | None:
     """Make a model the first champion; None if there is one already.
 
     Raises:
@@ -65,7 +76,7 @@ def first_champion(engine: Engine, files: ModelFiles, *, by: str | None = None) 
         raise UnfitModelError(
             f"The model {scorer.version} cannot become champion. {polarity.message}"
         )
-    with engine.begin() as connection:
+    with (transaction or engine.begin)() as connection:
         connection.execute(sa.text("LOCK TABLE model_champion IN SHARE ROW EXCLUSIVE MODE"))
         if champion_version(connection) is not None:
             return None

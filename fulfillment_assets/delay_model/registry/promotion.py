@@ -15,6 +15,7 @@ from fulfillment_assets.delay_model.artifacts import read_files
 from fulfillment_assets.delay_model.errors import ArtifactError
 from fulfillment_assets.delay_model.polarity import check_label_polarity
 from fulfillment_assets.delay_model.registry.champion import (
+    Transaction,
     champion_version,
     ensure_champion,
     first_champion,
@@ -45,6 +46,7 @@ def promote(
     force: bool = False,
     reason: str | None = None,
     by: str | None = None,
+    transaction: Transaction | None = None,
 ) -> Decision | None:
     """Make a version the champion if it is better, and record the decision either way.
 
@@ -59,6 +61,7 @@ def promote(
         force: do without the comparison; needs a reason.
         reason: why; if not given, the outcome of the comparison.
         by: who asked for it; the database's user if not given.
+        transaction: in which the decision takes effect; one of its own if not given.
 
     Returns:
         The decision, or None if the version is the champion already: nothing is to be decided.
@@ -75,14 +78,14 @@ def promote(
         files = read_version(connection, version)
         has_champion = champion_version(connection) is not None
     if not has_champion and not read_files(models_dir).contents:
-        first = first_champion(engine, files, by=by)
+        first = first_champion(engine, files, by=by, transaction=transaction)
         if first is not None:
             return first
     champion = ensure_champion(engine, models_dir)
     if version == champion:
         return None
     judged = _judge(engine, version, champion, force=force)
-    with engine.begin() as connection:
+    with (transaction or engine.begin)() as connection:
         if judged.passed:
             replace_champion(connection, champion, version)
         return record(
@@ -97,10 +100,16 @@ def promote(
         )
 
 
-def rollback(engine: Engine, *, reason: str | None = None, by: str | None = None) -> Decision:
+def rollback(
+    engine: Engine,
+    *,
+    reason: str | None = None,
+    by: str | None = None,
+    transaction: Transaction | None = None,
+) -> Decision:
     """Go back to the version that was champion before the present one was promoted.
 
-    Several in a row go back step by step, to the first champion.
+    Several in a row go back step by step, to the first champion. See `promote` for the arguments.
 
     Raises:
         NothingToRollBackToError: there was none before.
@@ -119,7 +128,7 @@ def rollback(engine: Engine, *, reason: str | None = None, by: str | None = None
     polarity = check_label_polarity(open_version(engine, version))
     if not polarity.passed:
         raise UnfitModelError(f"There is no way back to {version}. {polarity.message}")
-    with engine.begin() as connection:
+    with (transaction or engine.begin)() as connection:
         replace_champion(connection, champion, version)
         return record(
             connection,

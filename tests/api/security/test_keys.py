@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy.engine import Engine
 
-from fulfillment_api.roles import PREFIX, ROLES, Role
+from fulfillment_api.roles import Role
 from fulfillment_api.security import keyring
 from fulfillment_api.security.keys import (
     ApiKeyError,
@@ -21,38 +19,10 @@ from fulfillment_api.security.keys import (
 from tests.api.conftest import Start
 from tests.api.examples import ELSEWHERE, NOWHERE, client_for, new_key, problem, url_of
 
-VALUES = {
-    "{deviation_id}": str(uuid.uuid4()),
-    "{order_id}": "O-1",
-    "{batch_id}": str(uuid.uuid4()),
-    "{name}": "kpi_window_days",
-}
 
-
-def path_of(template: str) -> str:
-    for name, value in VALUES.items():
-        template = template.replace(name, value)
-    return PREFIX + template
-
-
-@pytest.mark.parametrize("role", list(Role))
-def test_a_role_may_do_what_the_table_says_and_nothing_else(
-    engine: Engine, start: Start, role: Role
-) -> None:
-    api = start(url_of(engine), key=new_key(engine, role))
-    for (method, template), needed in ROLES.items():
-        status = api.request(method, path_of(template)).status_code
-        allowed = needed is None or role.covers(needed)
-        assert (status != 403) == allowed, (method, template, status)
-        assert status not in (401, 500), (method, template, status)
-
-
-def test_without_a_key_only_what_is_public_is_answered(engine: Engine, start: Start) -> None:
+def test_without_a_key_it_says_how_to_get_one(engine: Engine, start: Start) -> None:
     new_key(engine)
     api = start(url_of(engine))
-    for (method, template), needed in ROLES.items():
-        response = api.request(method, path_of(template))
-        assert (response.status_code == 401) == (needed is not None), (method, template)
     assert api.get("/openapi.json").status_code == 200
     response = api.get("/nowhere")
     assert "fulfillment keys create" in problem(response, 401)["detail"]

@@ -1,0 +1,1 @@
+"""What was changed through the API, and by whom."""
