@@ -102,7 +102,7 @@ class _Clock:
 
 
 @dataclass(frozen=True, slots=True)
-class _Orders:
+class FilledDatabase:
     """A database with simulated orders, and the last of them that are still open."""
 
     engine: Engine
@@ -136,8 +136,8 @@ def run(history: int, *, reads: int = 200, batches: int = 50) -> KpiTimes:
         with EmbeddedPostgres(settings.data_dir).running() as server:
             scorer = DelayScorer.load(settings.models_dir)
             with (
-                _filled(server.url, "smaller", scorer, history // SMALLER) as smaller,
-                _filled(server.url, "larger", scorer, history) as larger,
+                filled(server.url, "smaller", scorer, history // SMALLER) as smaller,
+                filled(server.url, "larger", scorer, history) as larger,
             ):
                 times = _read_in_turn((larger, smaller), reads)
                 return KpiTimes(
@@ -149,7 +149,7 @@ def run(history: int, *, reads: int = 200, batches: int = 50) -> KpiTimes:
 
 
 @contextlib.contextmanager
-def _filled(url: str, name: str, scorer: DelayScorer, count: int) -> Iterator[_Orders]:
+def filled(url: str, name: str, scorer: DelayScorer, count: int) -> Iterator[FilledDatabase]:
     """A database of that name with so many orders of the last 30 days, committed by day."""
     started = time.perf_counter()
     server = create_engine(url)
@@ -169,7 +169,7 @@ def _filled(url: str, name: str, scorer: DelayScorer, count: int) -> Iterator[_O
         connection.execute(sa.text(_DELIVERED))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("VACUUM ANALYZE"))
-    yield _Orders(engine, scorer, still_open, time.perf_counter() - started)
+    yield FilledDatabase(engine, scorer, still_open, time.perf_counter() - started)
     engine.dispose()
 
 
@@ -208,7 +208,9 @@ def _commit(engine: Engine, batch: EncodedBatch, received_at: dt.datetime) -> fl
         return time.perf_counter() - started
 
 
-def _read_in_turn(databases: tuple[_Orders, _Orders], reads: int) -> tuple[list[float], ...]:
+def _read_in_turn(
+    databases: tuple[FilledDatabase, FilledDatabase], reads: int
+) -> tuple[list[float], ...]:
     for _ in range(WARM_UP):
         for database in databases:
             database.read()
@@ -227,7 +229,7 @@ def _read_times(larger: list[float], smaller: list[float]) -> dict[str, float]:
     }
 
 
-def _batch_times(database: _Orders, batches: int) -> dict[str, float]:
+def _batch_times(database: FilledDatabase, batches: int) -> dict[str, float]:
     """Commit micro-batches; the first one warms up and does not count."""
     clock = _Clock(database.engine, "order_changes", "kpi_rollups")
     totals, rollups, rules = [], [], []

@@ -129,6 +129,91 @@ def kpi(
     _print(times, as_json=as_json)
 
 
+@app.command()
+def api(
+    orders: Annotated[
+        int, typer.Option(min=1_000, help="Orders of the last 30 days in the database.")
+    ] = 1_000_000,
+    smaller: Annotated[
+        int, typer.Option(min=1_000, help="Orders in the database that it is compared with.")
+    ] = 10_000,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only the cases whose name holds this, such as /predict; repeatable."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.5, help="For which each is measured.")] = 3.0,
+    connections: Annotated[int, typer.Option(min=1, help="Requests at a time.")] = 8,
+    as_json: Json = False,
+) -> None:
+    """Time the API over many orders: requests a second and latencies, over real HTTP."""
+    from benchmarks.api import markdown, run
+
+    with notes.status("measuring ..."):
+        times = run(
+            orders, smaller=smaller, only=only or (), seconds=seconds, connections=connections
+        )
+    if as_json:
+        print_json(asdict(times))
+        return
+    for line in markdown(times):
+        results.print(line, markup=False, soft_wrap=True)
+
+
+@app.command()
+def upload(
+    megabytes: Annotated[int, typer.Option(min=1, help="Size of the file.")] = 500,
+    as_json: Json = False,
+) -> None:
+    """Hand in a large file over real HTTP: the worker's memory, and how fast it is."""
+    from benchmarks.uploads import markdown, run
+
+    with notes.status("measuring ..."):
+        times = run(megabytes)
+    if as_json:
+        print_json({"uploads": [asdict(one) for one in times]})
+        return
+    for line in markdown(times):
+        results.print(line, markup=False, soft_wrap=True)
+
+
+@app.command()
+def contract(
+    cases: Annotated[int, typer.Option(min=1, help="Requests at least.")] = 5_000,
+    as_json: Json = False,
+) -> None:
+    """Put generated requests to the API, and hold each answer against its OpenAPI."""
+    from benchmarks.contract import markdown, run
+
+    with notes.status("asking ..."):
+        found = run(cases)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        for line in markdown(found):
+            results.print(line, markup=False, soft_wrap=True)
+    if found.broken:
+        raise typer.Exit(1)
+
+
+@app.command()
+def live(
+    clients: Annotated[int, typer.Option(min=1, help="Clients of the stream.")] = 200,
+    rate: Annotated[float, typer.Option(min=0.1, help="Events a second.")] = 50.0,
+    seconds: Annotated[float, typer.Option(min=1, help="For which they are committed.")] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Time the live stream: from the commit of an event until every client has it."""
+    from benchmarks.live import markdown, run
+
+    with notes.status("measuring ..."):
+        times = run(clients, rate=rate, seconds=seconds)
+    if as_json:
+        print_json(asdict(times))
+        return
+    for line in markdown(times):
+        results.print(line, markup=False, soft_wrap=True)
+
+
 def _print(times: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(times)

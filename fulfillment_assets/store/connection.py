@@ -55,11 +55,18 @@ def dagster_storage_url(url: str | URL) -> str:
     return normalise_url(url).update_query_dict(options).render_as_string(hide_password=False)
 
 
-def create_engine(url: str | URL, *, pool_size: int = 5) -> Engine:
-    """Return an engine whose connections see the application's schema first, in UTC."""
+def create_engine(url: str | URL, *, pool_size: int = 5, pool_seconds: float = 30.0) -> Engine:
+    """Return an engine whose connections see the application's schema first, in UTC.
+
+    Args:
+        url: of the database.
+        pool_size: so many connections are kept; ten more are opened under load.
+        pool_seconds: how long to wait for one, where all of them are in use.
+    """
     engine = sa.create_engine(
         normalise_url(url),
         pool_size=pool_size,
+        pool_timeout=pool_seconds,
         pool_pre_ping=True,
         connect_args={"connect_timeout": 10, "application_name": "fulfillment"},
     )

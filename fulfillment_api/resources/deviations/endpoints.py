@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
+from fastapi import Response
+
+from fulfillment_api.answers import answer
 from fulfillment_api.dependencies import TheDatabase
 from fulfillment_api.errors import NotFoundError
 from fulfillment_api.fields import DeviationId
@@ -25,13 +28,13 @@ _LIST: Final = "deviations"
 router = resource("deviations")
 
 
-@router.get("/deviations", responses=example(page_example(EXAMPLE)))
-def list_deviations(database: TheDatabase, filters: Filtered, paging: Paged) -> Page[Deviation]:
+@router.get("/deviations", response_model=Page[Deviation], responses=example(page_example(EXAMPLE)))
+def list_deviations(database: TheDatabase, filters: Filtered, paging: Paged) -> Response:
     """Deviations of orders and of segments, the newest first."""
     after = paging.after(_LIST, UUID)
     with database.read() as connection:
         found = read_deviations(connection, filters, after=after, limit=paging.limit)
-    return paging.page(_LIST, found)
+    return answer(paging.page(_LIST, found))
 
 
 @router.get("/deviations/{deviation_id}", responses=example(DETAIL_EXAMPLE))

@@ -9,23 +9,26 @@ from fastapi import Response, status
 
 from fulfillment_api.dependencies import TheServices
 from fulfillment_api.resources.health.components import CHECKS, examine
-from fulfillment_api.resources.health.schemas import Alive, Component, Readiness, Verdict
-from fulfillment_api.routing import resource
+from fulfillment_api.resources.health.schemas import EXAMPLE, Alive, Component, Readiness, Verdict
+from fulfillment_api.routing import example, resource
 
 router = resource("health")
 
 
-@router.get("/health/live")
-async def live() -> Alive:
+@router.get("/health/live", responses=example({"status": "alive"}))
+async def health_live() -> Alive:
     """Answer as long as the process runs."""
     return Alive()
 
 
 @router.get(
     "/health/ready",
-    responses={503: {"model": Readiness, "description": "Something that is needed is down."}},
+    responses={
+        **example(EXAMPLE),
+        503: {"model": Readiness, "description": "Something that is needed is down."},
+    },
 )
-async def ready(services: TheServices, response: Response) -> Readiness:
+async def health_ready(services: TheServices, response: Response) -> Readiness:
     """Check the database with its schema, the model, Chroma, Kafka and Dagster's daemon.
 
     503 if the database or the model is missing; without the others it is `degraded`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, Field
 
@@ -34,3 +34,17 @@ class Readiness(BaseModel):
         description="`degraded`: something is away that only some paths, or the platform, need."
     )
     components: list[Component]
+
+
+EXAMPLE: Final = {
+    "status": "ready",
+    "components": [
+        {
+            "name": "database",
+            "needed": True,
+            "state": "up",
+            "detail": "PostgreSQL answers, and its schema is the newest.",
+            "latency_ms": 1.2,
+        }
+    ],
+}

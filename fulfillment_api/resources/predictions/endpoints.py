@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
-from fastapi import Body
+from anyio.to_thread import run_sync
+from fastapi import Body, Query, Request, Response
 
 from fulfillment_api.dependencies import TheServices
+from fulfillment_api.errors import UnavailableError
 from fulfillment_api.resources.predictions.schemas import (
     EXAMPLE,
     ORDER_EXAMPLE,
@@ -16,30 +19,68 @@ from fulfillment_api.resources.predictions.schemas import (
     PredictionList,
 )
 from fulfillment_api.routing import example, resource
-from fulfillment_api.services import Services
+from fulfillment_api.services import Services, services_of
+from fulfillment_assets.deviations.severity import load_thresholds
 from fulfillment_assets.orders.model import EnrichedOrder
-from fulfillment_assets.scoring.direct import score_now
+from fulfillment_assets.scoring.direct import Prediction, only_score
+
+_SECONDS: Final = 30.0
+"""So long an order may wait for its commit."""
+
+Stored = Annotated[
+    bool, Query(description="`false` only scores: nothing is stored, counted or set off.")
+]
 
 router = resource("predict")
 
 
-@router.post("/predict", responses=example(EXAMPLE))
-def predict(
-    services: TheServices, order: Annotated[EnrichedOrder, Body(examples=[ORDER_EXAMPLE])]
-) -> PredictionItem:
+@router.post("/predict", response_model=PredictionItem, responses=example(EXAMPLE))
+async def predict(
+    request: Request,
+    order: Annotated[EnrichedOrder, Body(examples=[ORDER_EXAMPLE])],
+    store: Stored = True,
+) -> Response:
     """The delay risk of one order; what follows from it is stored before the answer."""
-    return _scored(services, [order])[0]
+    [found] = await _scored(services_of(request.app), [order], store)
+    return _json(PredictionItem.of(found))
 
 
-@router.post("/predict/orders", responses=example({"predictions": [EXAMPLE]}))
-def predict_orders(
+@router.post(
+    "/predict/orders",
+    response_model=PredictionList,
+    responses=example({"predictions": [EXAMPLE]}),
+)
+async def predict_orders(
     services: TheServices,
     wanted: Annotated[OrderList, Body(examples=[{"orders": [ORDER_EXAMPLE]}])],
-) -> PredictionList:
+    store: Stored = True,
+) -> Response:
     """The delay risk of up to 1,000 orders, all or none of which are stored."""
-    return PredictionList(predictions=_scored(services, wanted.orders))
+    found = await _scored(services, wanted.orders, store)
+    return _json(PredictionList(predictions=[PredictionItem.of(one) for one in found]))
 
 
-def _scored(services: Services, orders: Sequence[EnrichedOrder]) -> list[PredictionItem]:
-    found = score_now(services.database.engine, services.champion.scorer(), orders)
-    return [PredictionItem.of(one) for one in found]
+async def _scored(
+    services: Services, orders: Sequence[EnrichedOrder], store: bool
+) -> list[Prediction]:
+    if not store:
+        return await run_sync(_only_scored, services, orders)
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return await asyncio.wrap_future(services.scoring.submit(orders))
+    except TimeoutError:
+        raise UnavailableError(
+            f"The database did not take the order within {_SECONDS:.0f} s. It may still do so; "
+            "to send the order again does no harm: it counts once."
+        ) from None
+
+
+def _only_scored(services: Services, orders: Sequence[EnrichedOrder]) -> list[Prediction]:
+    with services.database.read() as connection:
+        thresholds = load_thresholds(connection)
+    return only_score(services.champion.scorer(), orders, thresholds)
+
+
+def _json(answer: PredictionItem | PredictionList) -> Response:
+    # Written at once: the framework would check and copy it first.
+    return Response(answer.model_dump_json(), media_type="application/json")
