@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format bench soak notebook lock clean
+.PHONY: help setup demo up test lint format docs bench soak notebook lock clean
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -41,6 +41,10 @@ lint: $(READY) ## Check style and types
 format: $(READY) ## Mend style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY) ## Write the generated documents anew: schemas, tables, OpenAPI
+	$(BIN)/python -m fulfillment_assets.documentation
+	$(BIN)/python -m fulfillment_api.documentation
 
 bench: $(READY) ## Measure the batch path, the model and the stream on this machine
 	$(BIN)/fulfillment bench batch --rows 100000

@@ -6,42 +6,55 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from anyio.to_thread import run_sync
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from fulfillment_api.errors import add_error_handlers
-from fulfillment_api.observability.logs import configure_logging
+from fulfillment_api.live.retention import pruning
+from fulfillment_api.live.shutdown import at_shutdown
 from fulfillment_api.observability.requests import Observer
 from fulfillment_api.openapi import add_openapi
 from fulfillment_api.request_id import HEADER
+from fulfillment_api.resources.agents import changes as agent_changes
 from fulfillment_api.resources.agents import endpoints as agents
+from fulfillment_api.resources.audit import endpoints as audit
 from fulfillment_api.resources.batches import endpoints as batches
 from fulfillment_api.resources.deviations import endpoints as deviations
 from fulfillment_api.resources.health import endpoints as health
+from fulfillment_api.resources.knowledge import changes as knowledge_changes
 from fulfillment_api.resources.knowledge import endpoints as knowledge
 from fulfillment_api.resources.kpis import endpoints as kpis
+from fulfillment_api.resources.live import endpoints as live
 from fulfillment_api.resources.metrics import endpoints as metrics
 from fulfillment_api.resources.models import endpoints as models
 from fulfillment_api.resources.orders import endpoints as orders
 from fulfillment_api.resources.predictions import endpoints as predictions
 from fulfillment_api.resources.settings import endpoints as settings_endpoints
+from fulfillment_api.resources.uploads import endpoints as uploads
 from fulfillment_api.security.exposure import refuse_open_door
 from fulfillment_api.security.guard import Guard
 from fulfillment_api.services import Services
+from fulfillment_assets.observability.logs import configure_logging
 from fulfillment_assets.settings import Settings
 
-_RESOURCES: Final = (
+_RESOURCES: Final = (  # what is asked for most comes first: a request tries one after another
+    predictions,
+    kpis,
+    orders,
+    deviations,
     health,
     metrics,
-    kpis,
-    deviations,
     agents,
-    orders,
-    predictions,
+    agent_changes,
     batches,
+    uploads,
     knowledge,
+    knowledge_changes,
     settings_endpoints,
     models,
+    audit,
+    live,
 )
 _DESCRIPTION: Final = """
 Every path is also served without `/api/v1`. Lists come in pages: pass `pagination.next` as
@@ -63,13 +76,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     chosen = settings or Settings()
     if chosen.database_url is None:
         raise ValueError("DATABASE_URL is not set: start the API with `fulfillment up`, or set it")
-    configure_logging()
+    configure_logging(chosen.log_format)
     services = Services.of(chosen, chosen.database_url.get_secret_value())
     refuse_open_door(services.database.engine, chosen.api_host)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
+        with at_shutdown(services.live.end_streams):
+            async with pruning(services.database):
+                yield
+        await services.live.close()
+        await run_sync(services.scoring.close)
         services.database.close()
 
     app = FastAPI(

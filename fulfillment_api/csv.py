@@ -6,7 +6,7 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from fastapi import Depends, Header, Query
@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from fulfillment_api.pagination import Slice
+from fulfillment_api.routing import example, page_example
 from fulfillment_assets.orders.formulas import neutralise
 
 T = TypeVar("T", bound=BaseModel)
@@ -22,13 +23,12 @@ K = TypeVar("K")
 MEDIA_TYPE: Final = "text/csv"
 ROWS_AT_ONCE: Final = 2_000
 
-RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    200: {
-        "description": "A page as JSON, or the whole list as CSV.",
-        "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
-    }
-}
-"""The `responses` of a route that gives CSV, too."""
+
+def page_or_csv(item: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that gives CSV, too, and whose items look like `item`."""
+    found = example(page_example(item), "A page as JSON, or the whole list as CSV.")
+    found[200]["content"][MEDIA_TYPE] = {"schema": {"type": "string"}}
+    return found
 
 
 async def _wants_csv(

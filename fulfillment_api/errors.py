@@ -10,22 +10,39 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+import psycopg2
 import psycopg2.errors
-from fastapi import FastAPI, HTTPException, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, HTTPException, Request, WebSocket
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from fulfillment_api.observability.logs import get_logger
 from fulfillment_api.request_id import current_request_id
-from fulfillment_assets.agents.errors import ApprovalError, UnknownDeviationError
+from fulfillment_assets.agents.errors import (
+    ApprovalError,
+    AskError,
+    UnknownApprovalError,
+    UnknownDeviationError,
+)
 from fulfillment_assets.delay_model.errors import DelayModelError
 from fulfillment_assets.events.client import KafkaUnavailableError
-from fulfillment_assets.knowledge.errors import KnowledgeError, KnowledgeUnavailableError
+from fulfillment_assets.knowledge.errors import (
+    FileDocumentError,
+    KnowledgeError,
+    KnowledgeUnavailableError,
+)
+from fulfillment_assets.store.connection import DatabaseUnavailableError
 from fulfillment_assets.store.setting_specs import SettingError
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -122,6 +139,12 @@ class BodyTooLargeError(ApiError):
         super().__init__(detail, headers={"Connection": "close"})
 
 
+class UnsupportedMediaTypeError(ApiError):
+    """The body is of a kind that is not read here."""
+
+    status, kind, title = 415, "unsupported-media-type", "Unsupported kind of body"
+
+
 class InvalidError(ApiError):
     """A value breaks a rule."""
 
@@ -155,6 +178,12 @@ class UnavailableError(ApiError):
         super().__init__(detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
+class InsufficientStorageError(ApiError):
+    """There is no room on the disk."""
+
+    status, kind, title = 507, "insufficient-storage", "No room on the disk"
+
+
 @contextmanager
 def invalid(field: str) -> Iterator[None]:
     """Tell a ValueError of the block, whose text is for the user, as that field's rule."""
@@ -181,7 +210,7 @@ _DETAILS: Final = {
 }
 
 
-def _validation(error: RequestValidationError) -> ApiError:
+def _validation(error: RequestValidationError | WebSocketRequestValidationError) -> ApiError:
     problems = [
         FieldProblem(field=".".join(map(str, one["loc"])), rule=str(one["msg"]))
         for one in error.errors()
@@ -190,13 +219,17 @@ def _validation(error: RequestValidationError) -> ApiError:
     return InvalidError(detail, errors=problems)
 
 
+_NO_DATABASE: Final = "The database does not answer; try again in a moment."
+
+
 def _database(error: SQLAlchemyError) -> ApiError:
     if isinstance(error, ProgrammingError) and isinstance(
         error.orig, psycopg2.errors.UndefinedTable | psycopg2.errors.UndefinedColumn
     ):
         return UnavailableError("The schema is missing or old: run `fulfillment db upgrade`.")
-    if isinstance(error, OperationalError | InterfaceError | PoolTimeoutError):
-        return UnavailableError("The database does not answer; try again in a moment.")
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    if lost or isinstance(error, OperationalError | InterfaceError | PoolTimeoutError):
+        return UnavailableError(_NO_DATABASE)
     return _unexpected(error)
 
 
@@ -223,11 +256,17 @@ _NO_KNOWLEDGE: Final = (
 _TRANSLATIONS: Final[Mapping[type[Exception], Callable[[Any], ApiError]]] = {
     ApiError: lambda error: error,
     RequestValidationError: _validation,
+    WebSocketRequestValidationError: _validation,
     StarletteHTTPException: StatusError,
     SQLAlchemyError: _database,
+    psycopg2.OperationalError: lambda _: UnavailableError(_NO_DATABASE),
+    DatabaseUnavailableError: lambda _: UnavailableError(_NO_DATABASE),
     UnknownDeviationError: _told(NotFoundError),
+    UnknownApprovalError: _told(NotFoundError),
     ApprovalError: _told(ConflictError),
+    AskError: _told(ConflictError),
     SettingError: _told(InvalidError),
+    FileDocumentError: _told(ConflictError),
     KnowledgeError: _told(InvalidError),
     KnowledgeUnavailableError: lambda _: UnavailableError(_NO_KNOWLEDGE),
     KafkaUnavailableError: lambda _: UnavailableError("Kafka does not answer; try again."),
@@ -274,8 +313,11 @@ def _writable(text: str) -> str:
 def add_error_handlers(app: FastAPI) -> None:
     """Let every foreseen error of an endpoint become problem details."""
 
-    async def handle(request: Request, error: Exception) -> Response:
+    async def handle(request: Request | WebSocket, error: Exception) -> Response:
         response = problem_response(error)
+        if isinstance(request, WebSocket):  # an error before the handshake was answered
+            await request.send_denial_response(response)
+            return response
         if response.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
             response.headers["Allow"] = ", ".join(_methods_of(app, request.scope["path"]))
         return response

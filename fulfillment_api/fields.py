@@ -52,6 +52,10 @@ OrderId = Annotated[
 
 DeviationId = Annotated[uuid.UUID, Path(description="The deviation.")]
 
+ApprovalId = Annotated[uuid.UUID, Path(description="The request for approval.")]
+
+DocumentId = Annotated[uuid.UUID, Path(description="The document.")]
+
 BatchId = Annotated[uuid.UUID, Path(description="The batch job, as the upload told it.")]
 
 Since = Annotated[

@@ -14,6 +14,23 @@ _SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
+TAGS: Final = {
+    "predict": "Delay risk of orders, at once.",
+    "batch": "Files of orders: handed in, followed, and what came of each.",
+    "orders": "Orders as they stand, with their history.",
+    "kpi": "Key figures, overall, by segment and over time.",
+    "deviations": "Orders and segments that need attention.",
+    "agents": "What agents did about deviations, and what a person is to decide.",
+    "live": "What happens, while it happens.",
+    "knowledge": "What agents look up: policies, agreements, resolutions.",
+    "models": "The models that are known, and the champion among them.",
+    "settings": "Thresholds and targets that change while the platform runs.",
+    "audit": "What was changed through this API, and by whom.",
+    "health": "Whether the API can do its work; open to anybody.",
+    "metrics": "Measurements for Prometheus.",
+}
+"""Every tag with what it is about, in the order in which they are shown."""
+
 _PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
 
 
@@ -35,6 +52,7 @@ def _describe(app: FastAPI) -> dict[str, Any]:
         summary=app.summary,
         description=app.description,
         routes=app.routes,
+        tags=[{"name": name, "description": text} for name, text in TAGS.items()],
     )
     document["components"]["securitySchemes"] = _SCHEMES
     for path, item in document["paths"].items():

@@ -84,6 +84,18 @@ class Paging:
         return Page(items=found.items, pagination=Pagination(next=following, limit=self.limit))
 
 
+def row_id(text: str) -> int:
+    """The key of a list by a bigint.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = int(text)
+    if not 0 < found < 2**63:
+        raise ValueError(text)
+    return found
+
+
 def _cursor(listing: str, key: str) -> str:
     packed = json.dumps([listing, key], ensure_ascii=False).encode()
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")

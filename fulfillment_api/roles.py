@@ -36,6 +36,10 @@ ROLES: Final[Mapping[tuple[str, str], Role | None]] = {
     ("GET", "/agent-responses"): VIEWER,
     ("GET", "/agent-response/{deviation_id}"): VIEWER,
     ("GET", "/approvals"): VIEWER,
+    ("GET", "/approvals/{approval_id}"): VIEWER,
+    ("POST", "/trigger-agent"): OPERATOR,
+    ("POST", "/approvals/{approval_id}/approve"): OPERATOR,
+    ("POST", "/approvals/{approval_id}/reject"): OPERATOR,
     ("GET", "/orders"): VIEWER,
     ("GET", "/orders/{order_id}"): VIEWER,
     ("GET", "/batch"): VIEWER,
@@ -46,13 +50,28 @@ ROLES: Final[Mapping[tuple[str, str], Role | None]] = {
     ("GET", "/batch/{batch_id}/rejected"): VIEWER,
     ("GET", "/knowledge/documents"): VIEWER,
     ("POST", "/knowledge/search"): VIEWER,
+    ("GET", "/knowledge/documents/{document_id}"): VIEWER,
+    ("DELETE", "/knowledge/documents/{document_id}"): ADMIN,
+    ("POST", "/knowledge/ingest"): OPERATOR,
+    ("GET", "/live"): VIEWER,
+    ("POST", "/live/ticket"): VIEWER,
     ("GET", "/settings"): VIEWER,
+    ("GET", "/settings/{name}"): VIEWER,
+    ("GET", "/settings/{name}/history"): VIEWER,
     ("PUT", "/settings/{name}"): ADMIN,
     ("GET", "/models"): VIEWER,
+    ("GET", "/models/{version}"): VIEWER,
+    ("POST", "/models/{version}/promote"): ADMIN,
+    ("POST", "/models/rollback"): ADMIN,
+    ("GET", "/audit"): ADMIN,
     ("POST", "/predict"): OPERATOR,
     ("POST", "/predict/orders"): OPERATOR,
+    ("POST", "/predict/batch"): OPERATOR,
 }
 """The role that a method of a path (below `PREFIX`) asks for; None: anybody, without a key."""
+
+SOCKETS: Final[Mapping[str, Role]] = {"/ws/kpi": VIEWER}
+"""The role that a websocket (below `PREFIX`) asks for."""
 
 PUBLIC: Final = frozenset(
     {f"{PREFIX}{path}" for (_, path), role in ROLES.items() if role is None}

@@ -43,14 +43,20 @@ class GuardedRoute(APIRoute):
             return handler
 
         async def asking(request: Request) -> Response:
-            principal: Principal = request.scope[PRINCIPAL]
-            if not principal.role.covers(role):
-                raise ForbiddenError(
-                    f"This takes a key with the role {role}; yours is {principal.role}."
-                )
+            refuse_lesser_role(request.scope[PRINCIPAL], role)
             return await handler(request)
 
         return asking
+
+
+def refuse_lesser_role(principal: Principal, role: Role) -> None:
+    """Let in who has a role.
+
+    Raises:
+        ForbiddenError: the key's role does not cover it.
+    """
+    if not principal.role.covers(role):
+        raise ForbiddenError(f"This takes a key with the role {role}; yours is {principal.role}.")
 
 
 def needed_role(route: APIRoute) -> Role | None:
@@ -69,6 +75,7 @@ def resource(tag: str) -> APIRouter:
         prefix=PREFIX,
         tags=[tag],
         route_class=GuardedRoute,
+        generate_unique_id_function=lambda route: route.name,
         responses={
             status: {"model": Problem, "description": description}
             for status, description in _ERRORS.items()
@@ -76,9 +83,17 @@ def resource(tag: str) -> APIRouter:
     )
 
 
-def example(value: Any, description: str = "Successful response") -> dict[int | str, Any]:
+def example(
+    value: Any, description: str = "Successful response", *, status: int = 200
+) -> dict[int | str, Any]:
     """The `responses` of a route whose answer looks like `value`."""
-    return {200: {"description": description, "content": {"application/json": {"example": value}}}}
+    content = {"application/json": {"example": value}}
+    return {status: {"description": description, "content": content}}
+
+
+def conflict(description: str) -> dict[int | str, Any]:
+    """The `responses` of a route that the state of things may forbid."""
+    return {409: {"model": Problem, "description": description}}
 
 
 def page_example(item: Any) -> dict[str, Any]:

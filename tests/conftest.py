@@ -73,7 +73,7 @@ def pytest_configure_node(node: WorkerController) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests of the whole platform, which take longest."""
-    items.sort(key=lambda item: item.path.name != "test_platform.py")
+    items.sort(key=lambda item: not item.path.name.startswith("test_platform"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import shlex
 import socket
@@ -66,7 +67,7 @@ def compose(
     urls = Urls(
         database=shown_url(variables["DATABASE_URL"]),
         dagster=f"http://{LOOPBACK}:{dagster_port}",
-        api=f"http://{LOOPBACK}:{api_port}",
+        api=f"http://{_reached_at(settings.api_host)}:{api_port}",
         kafka=settings.kafka_bootstrap_servers,
         kafka_problem=None,
         chroma=settings.chroma_url or "",
@@ -98,7 +99,8 @@ def compose(
         ),
         _service(
             "api",
-            f"uvicorn fulfillment_api.app:create_app --factory --host {LOOPBACK} --port {api_port}",
+            "uvicorn fulfillment_api.app:create_app --factory --no-access-log "
+            f"--host {settings.api_host} --port {api_port}",
             f"{urls.api}/health/ready",
             variables,
             url=urls.api,
@@ -126,6 +128,17 @@ def _service(
         cwd=Path(variables["FULFILLMENT_DATA_DIR"]),
         after=after,
     )
+
+
+def _reached_at(host: str) -> str:
+    """Where this machine reaches a server that listens on an address."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return host
+    if address.is_unspecified:
+        return LOOPBACK
+    return f"[{address}]" if address.version == 6 else str(address)
 
 
 def _write_workspace(settings: Settings, code_port: int) -> str:

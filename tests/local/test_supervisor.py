@@ -115,7 +115,9 @@ def ignored(*numbers: signal.Signals) -> Iterator[None]:
 
 
 def test_services_run_inside_the_block_and_are_gone_after_it(tmp_path: Path) -> None:
-    service = shell("api", "echo serving; touch api.ready; exec sleep 60", tmp_path, url="http://a/")
+    service = shell(
+        "api", "echo serving; touch api.ready; exec sleep 60", tmp_path, url="http://a/"
+    )
     with Supervisor([service], tmp_path / "logs") as supervisor:
         [running] = supervisor.status()
         assert running.state is State.HEALTHY
@@ -143,7 +145,8 @@ def test_a_service_starts_only_when_those_it_waits_for_are_healthy(tmp_path: Pat
 
 def test_services_that_wait_for_none_start_side_by_side(tmp_path: Path) -> None:
     script = (
-        "touch {0}.began; while [ ! -e {1}.began ]; do sleep 0.01; done; touch {0}.ready; exec sleep 60"
+        "touch {0}.began; while [ ! -e {1}.began ]; do sleep 0.01; done; "
+        "touch {0}.ready; exec sleep 60"
     )
     left = shell("left", script.format("left", "right"), tmp_path, start_seconds=5)
     right = shell("right", script.format("right", "left"), tmp_path, start_seconds=5)
@@ -222,7 +225,9 @@ class TestStart:
     def test_a_service_that_is_not_healthy_in_time_is_an_error_with_reason_and_log(
         self, tmp_path: Path
     ) -> None:
-        service = shell("api", "echo $$ > pid; echo no luck; exec sleep 60", tmp_path, start_seconds=0.4)
+        service = shell(
+            "api", "echo $$ > pid; echo no luck; exec sleep 60", tmp_path, start_seconds=0.4
+        )
         with pytest.raises(ServiceFailedError) as failed:
             Supervisor([service], tmp_path).start()
         message = str(failed.value)

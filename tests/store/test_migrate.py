@@ -41,12 +41,15 @@ TABLES = {
     "data_drift",
     "deviations",
     "escalation_tickets",
+    "idempotency_keys",
     "knowledge_documents",
     "knowledge_index",
     "kpi_daily_rollups",
     "kpi_outcomes",
     "kpi_rollups",
     "kpi_snapshots",
+    "live_events",
+    "live_retention",
     "model_artifacts",
     "model_champion",
     "model_decisions",
@@ -102,6 +105,8 @@ VALUES ('s', 't', 'c', 'x', 'h', '1', 'entered');
 INSERT INTO api_keys (name, role, prefix, hash) VALUES ('n', 'viewer', 'p', sha256('k'));
 INSERT INTO api_audit (actor, role, action, target, request_id)
 VALUES ('n', 'admin', 'a', 't', 'r');
+INSERT INTO idempotency_keys (key, sha256, batch_job_id, known, to_score)
+SELECT 'k', sha256, id, false, true FROM batch_jobs LIMIT 1;
 """
 
 UPGRADE = "import sys; from fulfillment_assets.store import migrate; migrate.upgrade(sys.argv[1])"
