@@ -10,11 +10,11 @@ from anyio.to_thread import run_sync
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from fulfillment_api.errors import add_error_handlers
 from fulfillment_api.live.retention import pruning
 from fulfillment_api.live.shutdown import at_shutdown
 from fulfillment_api.observability.requests import Observer
 from fulfillment_api.openapi import add_openapi
+from fulfillment_api.problems import add_error_handlers
 from fulfillment_api.request_id import HEADER
 from fulfillment_api.resources.agents import changes as agent_changes
 from fulfillment_api.resources.agents import endpoints as agents

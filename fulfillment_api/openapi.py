@@ -7,7 +7,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from fulfillment_api.errors import MEDIA_TYPE
+from fulfillment_api.problems import MEDIA_TYPE
 from fulfillment_api.roles import PREFIX, ROLES
 
 _SCHEMES: Final = {

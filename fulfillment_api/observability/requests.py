@@ -8,8 +8,8 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fulfillment_api.errors import problem_response
 from fulfillment_api.observability.metrics import RequestMetrics
+from fulfillment_api.problems import problem_response
 from fulfillment_api.request_id import HEADER, begin_request
 from fulfillment_api.security.guard import PRINCIPAL
 from fulfillment_assets.observability.logs import get_busy_logger

@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fulfillment_api.errors import BadRequestError, TooManyRequestsError, problem_response
+from fulfillment_api.errors import BadRequestError, TooManyRequestsError
+from fulfillment_api.problems import problem_response
 from fulfillment_api.roles import PREFIX, PUBLIC
 from fulfillment_api.security import tickets
 from fulfillment_api.security.body_limit import limited

@@ -8,8 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from langchain_core.messages.utils import convert_to_openai_messages
 
-from fulfillment_assets.agents.specialist import DONE
-from fulfillment_assets.agents.state import Asked, CaseState, Result
+from fulfillment_assets.agents.state import DONE, Asked, CaseState, Result
 from fulfillment_assets.agents.usage import Usage, total
 from fulfillment_assets.knowledge.rules import Specialist
 

@@ -25,6 +25,7 @@ from fulfillment_assets.agents.facts import Facts
 from fulfillment_assets.agents.models import Models
 from fulfillment_assets.agents.policy.shipment import left_to_arrive
 from fulfillment_assets.agents.state import (
+    DONE,
     Asked,
     Decision,
     Ending,
@@ -50,8 +51,6 @@ EFFECTS: Final[Mapping[Specialist, tuple[str, ...]]] = {
     "escalation": ("create_ticket", "assign_human", "flag_priority"),
 }
 """Tools that change something, the one that says most about a case first."""
-
-DONE: Final = ("done", "repeated")
 
 Node = dict[str, Any]
 

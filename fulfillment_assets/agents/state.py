@@ -16,6 +16,9 @@ from fulfillment_assets.knowledge.rules import Specialist
 
 SPECIALISTS: Final[tuple[Specialist, ...]] = get_args(Specialist)
 
+DONE: Final = ("done", "repeated")
+"""Statuses of a tool's result that mean that its effect is there."""
+
 Ending: TypeAlias = Literal["finished", "handed_over"]
 
 

@@ -100,6 +100,7 @@ def compose(
         _service(
             "api",
             "uvicorn fulfillment_api.app:create_app --factory --no-access-log "
+            "--timeout-graceful-shutdown 10 "
             f"--host {settings.api_host} --port {api_port}",
             f"{urls.api}/health/ready",
             variables,

@@ -121,7 +121,7 @@ def test_an_unforeseen_error_tells_nothing_but_a_request_id(
     found = problem(response, 500)
     assert found["request_id"] == "abc-1"
     assert "secret" not in response.text
-    told = [record.msg for record in lines if record.name == "fulfillment_api.errors"]
+    told = [record.msg for record in lines if record.name == "fulfillment_api.problems"]
     assert [(event["event"], event["request_id"]) for event in told] == [
         ("unexpected error", "abc-1")
     ]
