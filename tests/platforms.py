@@ -16,8 +16,9 @@ import psutil
 import pytest
 from filelock import FileLock
 
+from fulfillment_assets.local.ports import any_port
 from fulfillment_assets.settings import PROJECT_ROOT
-from tests.cli.commands import MAIN, bare_environment, free_port
+from tests.cli.commands import MAIN, bare_environment
 
 WAIT_SECONDS: Final = 90.0
 
@@ -94,7 +95,7 @@ def platform(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     data_dir = tmp_path / "data"
     environment = bare_environment() | {"PATH": path_without_java(tmp_path / "bin")}
     for name in ("POSTGRES", "KAFKA", "DAGSTER", "API"):
-        environment[f"FULFILLMENT_{name}_PORT"] = str(free_port())
+        environment[f"FULFILLMENT_{name}_PORT"] = str(any_port())
     environment["FULFILLMENT_DATA_DIR"] = str(data_dir)
     lock = tmp_path_factory.getbasetemp().parent / "platform.lock"
     started = Platform(data_dir, lock, environment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import random
 import socket
 from typing import Final
 
@@ -10,6 +11,7 @@ from fulfillment_assets.local.errors import LocalServiceError, PortTakenError
 
 LOOPBACK: Final = "127.0.0.1"
 _SEARCHED_PORTS: Final = 200
+_UNASKED: Final = (20_000, 32_000)
 
 
 def port_is_free(port: int) -> bool:
@@ -33,11 +35,12 @@ def port_is_free(port: int) -> bool:
 
 
 def any_port() -> int:
-    """A free port of 127.0.0.1 that the system chooses, for what no user looks for."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A free port of 127.0.0.1, at random, for what no user looks for.
+
+    It lies below those that the system gives to clients: one of these could be in use again by the
+    time a server wants it.
+    """
+    return free_port(None, random.SystemRandom().randrange(*_UNASKED), "")
 
 
 def free_port(preferred: int | None, default: int, setting: str) -> int:

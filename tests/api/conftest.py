@@ -12,12 +12,12 @@ from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
 
 from fulfillment_assets.knowledge.rulebook import load_rules
+from fulfillment_assets.local.ports import any_port
 from fulfillment_assets.local.postgres import EmbeddedPostgres
 from fulfillment_assets.settings import PROJECT_ROOT
 from fulfillment_assets.store import migrate
 from tests.agents.examples import Office
 from tests.api.examples import THEN, client_for, url_of
-from tests.events.broker import some_port
 from tests.knowledge.fixtures import chroma, private_chroma
 from tests.kpis.examples import Event, commit
 from tests.scoring.fixtures import scorer, second_models_dir, workplace
@@ -53,7 +53,7 @@ def office(engine: Engine) -> Office:
 @pytest.fixture
 def postgres_alone(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
     """A migrated server of one test alone, for tests in which it fails."""
-    with EmbeddedPostgres(tmp_path / "alone", some_port()).running() as server:
+    with EmbeddedPostgres(tmp_path / "alone", any_port()).running() as server:
         migrate.upgrade(server.url)
         yield server
 

@@ -14,9 +14,10 @@ import httpx2
 import pytest
 from sqlalchemy.engine import Engine
 
+from fulfillment_assets.local.ports import any_port
 from fulfillment_assets.settings import PROJECT_ROOT
 from tests.api.examples import new_key, url_of
-from tests.cli.commands import bare_environment, free_port
+from tests.cli.commands import bare_environment
 
 CHUNK = b" " * 1024**2
 
@@ -24,7 +25,7 @@ CHUNK = b" " * 1024**2
 @pytest.fixture
 def served(engine: Engine, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """URL of a running API over a fresh database, and its log."""
-    port, log = free_port(), tmp_path / "api.log"
+    port, log = any_port(), tmp_path / "api.log"
     command = f"-m uvicorn fulfillment_api.app:create_app --factory --port {port} --no-access-log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -18,8 +18,9 @@ from typing import Any, Final
 import httpx2
 import psutil
 
+from fulfillment_assets.local.ports import any_port
 from fulfillment_assets.settings import PROJECT_ROOT
-from tests.cli.commands import bare_environment, free_port
+from tests.cli.commands import bare_environment
 from tests.scoring.fixtures import MODELS
 
 HANG_SECONDS: Final = 60.0
@@ -44,7 +45,7 @@ class Worker:
 @contextlib.contextmanager
 def worker(database: str, folder: Path, **variables: str) -> Iterator[Worker]:
     """Serve the API over a database; variables are of its environment."""
-    port, log = free_port(), folder / "api.log"
+    port, log = any_port(), folder / "api.log"
     command = f"-m uvicorn fulfillment_api.app:create_app --factory --port {port} --no-access-log"
     environment = bare_environment() | {
         "DATABASE_URL": database,

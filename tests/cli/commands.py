@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -30,11 +29,3 @@ Fulfillment = Callable[..., Outcome]
 def bare_environment() -> dict[str, str]:
     """The environment without any setting of the platform."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-
-
-def free_port() -> int:
-    """A TCP port of loopback on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from fulfillment_assets.local.ports import any_port
 from fulfillment_assets.local.postgres import EmbeddedPostgres
 from fulfillment_assets.settings import PROJECT_ROOT
 from fulfillment_assets.store import migrate
-from tests.cli.commands import Fulfillment, Outcome, bare_environment, free_port
+from tests.cli.commands import Fulfillment, Outcome, bare_environment
 from tests.scoring.workplace import Workplace
 
 
@@ -49,7 +50,7 @@ def project(start_fulfillment: Fulfillment, tmp_path: Path) -> Iterator[Project]
     )
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(PROJECT_ROOT / name, root)
-    yield Project(root, free_port(), start_fulfillment)
+    yield Project(root, any_port(), start_fulfillment)
     EmbeddedPostgres(root / "data").stop()
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from fulfillment_assets.local.chroma import EmbeddedChroma
+from fulfillment_assets.local.ports import any_port
 from fulfillment_assets.settings import PROJECT_ROOT
 from tests.cli.commands import Fulfillment
-from tests.events.broker import some_port
 from tests.knowledge.files import replace
 
 
@@ -52,7 +52,7 @@ def knowledge(
         "DATABASE_URL": database_url,
         "FULFILLMENT_DATA_DIR": tmp_path / "data",
         "FULFILLMENT_KNOWLEDGE_DIR": directory,
-        "FULFILLMENT_CHROMA_PORT": some_port(),
+        "FULFILLMENT_CHROMA_PORT": any_port(),
     }
     for name in ("OPENAI_API_KEY", "CHROMA_URL", "FULFILLMENT_KNOWLEDGE_EMBEDDER"):
         monkeypatch.delenv(name, raising=False)
@@ -165,5 +165,5 @@ def test_eval_prints_the_figures_of_an_embedder(knowledge: Knowledge) -> None:
 def test_a_vector_store_that_does_not_answer_is_told(
     knowledge: Knowledge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CHROMA_URL", f"http://127.0.0.1:{some_port()}")
+    monkeypatch.setenv("CHROMA_URL", f"http://127.0.0.1:{any_port()}")
     assert "The vector store at http://127.0.0.1" in knowledge.refused("search", "refund")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from fulfillment_assets.local.kafka import EmbeddedKafka
-from fulfillment_assets.local.ports import free_port
+from fulfillment_assets.local.ports import any_port
 from fulfillment_assets.settings import Settings
 
 
@@ -31,11 +30,6 @@ def lend_jars(jars: Path, data_dir: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         (home / jars.name).symlink_to(jars)
-
-
-def some_port() -> int:
-    """A free port out of so many that tests side by side do not meet."""
-    return free_port(None, random.randrange(16_000, 32_000), "")
 
 
 def copy_of(template: Path, data_dir: Path, port: int) -> Path:
@@ -105,7 +99,7 @@ def private_broker(
     properties: Mapping[str, str] | None = None,
 ) -> Iterator[KafkaBroker]:
     """A running broker in a copy of the template; gone after the block."""
-    port = port or some_port()
+    port = port or any_port()
     broker = KafkaBroker(copy_of(template, data_dir, port), port, properties)
     broker.start()
     try:

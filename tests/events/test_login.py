@@ -16,9 +16,9 @@ from pydantic import SecretStr
 from fulfillment_assets.events import client
 from fulfillment_assets.events.client import KafkaUnavailableError
 from fulfillment_assets.events.topics import ensure_topics
-from fulfillment_assets.local.ports import free_port
+from fulfillment_assets.local.ports import any_port, free_port
 from fulfillment_assets.settings import Settings
-from tests.events.broker import private_broker, some_port
+from tests.events.broker import private_broker
 
 PASSWORD = "correct horse"
 MECHANISMS = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -62,7 +62,7 @@ def guarded(
     folder = tmp_path_factory.mktemp("guarded")
     for name in ("broker", "client", "stranger"):
         make_certificate(folder / f"{name}.pem")
-    ports = [some_port()]
+    ports = [any_port()]
     while len(ports) < 4:
         ports.append(free_port(None, ports[-1] + 1, ""))
     extra = properties(ports, folder)

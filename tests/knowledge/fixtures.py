@@ -11,21 +11,21 @@ from sqlalchemy.engine import Engine
 from fulfillment_assets.knowledge.documents import ingest_files
 from fulfillment_assets.knowledge.index import refresh
 from fulfillment_assets.local.chroma import EmbeddedChroma
+from fulfillment_assets.local.ports import any_port
 from fulfillment_assets.settings import Settings
-from tests.events.broker import some_port
 
 
 @pytest.fixture(scope="session")
 def chroma(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of the session's Chroma server; each test has collections of its own."""
-    with EmbeddedChroma(tmp_path_factory.mktemp("chroma"), some_port()).running() as server:
+    with EmbeddedChroma(tmp_path_factory.mktemp("chroma"), any_port()).running() as server:
         yield server.url
 
 
 @pytest.fixture
 def private_chroma(tmp_path: Path) -> Iterator[EmbeddedChroma]:
     """A running server of one test alone, for tests in which it fails."""
-    with EmbeddedChroma(tmp_path / "private", some_port()).running() as server:
+    with EmbeddedChroma(tmp_path / "private", any_port()).running() as server:
         yield server
 
 

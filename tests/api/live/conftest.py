@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import Engine
 
+from fulfillment_assets.local.ports import any_port
 from fulfillment_assets.settings import PROJECT_ROOT
 from tests.api.examples import url_of
 from tests.api.test_server import wait_for
-from tests.cli.commands import bare_environment, free_port
+from tests.cli.commands import bare_environment
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def server(engine: Engine, serve: Serve) -> Server:
 
 @contextmanager
 def _served(database: str, folder: Path) -> Iterator[Server]:
-    port = free_port()
+    port = any_port()
     log = folder / f"api-{port}.log"
     command = f"-m uvicorn fulfillment_api.app:create_app --factory --port {port} --no-access-log"
     with log.open("wb") as output:
