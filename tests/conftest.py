@@ -7,6 +7,7 @@ attach to them through the directory that they share.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import tempfile
@@ -27,6 +28,7 @@ from fulfillment_assets.local.kafka import EmbeddedKafka
 from fulfillment_assets.local.kafka_home import KafkaHome
 from fulfillment_assets.local.postgres import EmbeddedPostgres
 from fulfillment_assets.local.supervisor import interruptible
+from fulfillment_assets.observability.logs import PACKAGES
 from fulfillment_assets.settings import PROJECT_ROOT, Settings
 from fulfillment_assets.store import migrate
 from fulfillment_assets.store.connection import create_engine
@@ -98,6 +100,17 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
     report.outcome = "failed"
     report.longrepr = f"With CI=true no test may be skipped. {reason}"
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_before() -> Iterator[None]:
+    """Let no test write the log lines of another, whose application set up logging."""
+    loggers = [logging.getLogger(name) for name in PACKAGES]
+    before = [(logger.handlers[:], logger.level) for logger in loggers]
+    yield
+    for logger, (handlers, level) in zip(loggers, before, strict=True):
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

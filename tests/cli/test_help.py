@@ -89,9 +89,11 @@ def test_the_commands_are_these() -> None:
         "bench batch",
         "bench contract",
         "bench kpi",
+        "bench live",
         "bench model",
         "bench startup",
         "bench stream",
+        "bench upload",
     }
 
 

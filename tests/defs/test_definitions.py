@@ -16,7 +16,7 @@ from fulfillment_assets.settings import PROJECT_ROOT
 from tests.defs.definitions_snapshot import PATH, snapshot
 
 DEFINED = snapshot()
-HEAVY = ("lightgbm", "sklearn", "scipy", "pandas", "sqlalchemy", "pyarrow", "rich")
+HEAVY = ("lightgbm", "sklearn", "scipy", "pandas", "sqlalchemy", "pyarrow")
 
 
 def test_the_definitions_are_those_of_the_committed_snapshot() -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from fulfillment_assets.observability.logs import PACKAGES, configure_logging
+from fulfillment_assets.observability.logs import configure_logging
 
 
 @dataclass
@@ -40,12 +38,7 @@ class Lines:
 
 
 @pytest.fixture(name="lines")
-def lines_fixture(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
-    """The lines of the test, in JSON; afterwards logging is as it was."""
-    loggers = [logging.getLogger(name) for name in PACKAGES]
-    before = [(logger, logger.handlers[:], logger.level) for logger in loggers]
+def lines_fixture(capsys: pytest.CaptureFixture[str]) -> Lines:
+    """The lines of the test, in JSON."""
     configure_logging("json")
-    yield Lines(capsys)
-    for logger, handlers, level in before:
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
+    return Lines(capsys)
