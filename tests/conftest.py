@@ -103,14 +103,18 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _loggers_as_before() -> Iterator[None]:
-    """Let no test write the log lines of another, whose application set up logging."""
-    loggers = [logging.getLogger(name) for name in PACKAGES]
-    before = [(logger.handlers[:], logger.level) for logger in loggers]
+def _no_log_lines() -> Iterator[None]:
+    """Let no test write log lines because a module, or another's application, set logging up."""
+    _silence()
     yield
-    for logger, (handlers, level) in zip(loggers, before, strict=True):
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
+    _silence()
+
+
+def _silence() -> None:
+    for name in PACKAGES:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
