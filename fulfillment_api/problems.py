@@ -35,7 +35,6 @@ from fulfillment_api.errors import (
     Problem,
     UnavailableError,
 )
-from fulfillment_api.observability.logs import get_logger
 from fulfillment_api.request_id import current_request_id
 from fulfillment_assets.agents.errors import (
     ApprovalError,
@@ -50,12 +49,13 @@ from fulfillment_assets.knowledge.errors import (
     KnowledgeError,
     KnowledgeUnavailableError,
 )
+from fulfillment_assets.observability.logs import get_logger
 from fulfillment_assets.store.connection import DatabaseUnavailableError
 from fulfillment_assets.store.setting_specs import SettingError
 
 MEDIA_TYPE: Final = "application/problem+json"
 
-_log = get_logger("problems")
+_log = get_logger("fulfillment_api.problems")
 
 
 class StatusError(ApiError):

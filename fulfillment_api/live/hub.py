@@ -16,7 +16,7 @@ from fulfillment_api.live.events import LostError, Message, check, events_until,
 from fulfillment_api.live.listener import Listener, News
 from fulfillment_api.live.positions import Position, Snapshot
 from fulfillment_api.live.subscription import Subscription, T
-from fulfillment_api.observability.logs import get_logger
+from fulfillment_assets.observability.logs import get_logger
 
 HEARTBEAT_SECONDS: Final = 15.0
 READY_SECONDS: Final = 10.0
@@ -24,7 +24,7 @@ READY_SECONDS: Final = 10.0
 
 _AWAY: Final = "The database does not answer; try again in a moment."
 
-_log = get_logger("live")
+_log = get_logger("fulfillment_api.live")
 
 
 class Hub:

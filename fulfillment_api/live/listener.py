@@ -28,7 +28,7 @@ from fulfillment_api.live.events import (
 )
 from fulfillment_api.live.kpis import read_overall
 from fulfillment_api.live.positions import Position, Snapshot
-from fulfillment_api.observability.logs import get_logger
+from fulfillment_assets.observability.logs import get_logger
 from fulfillment_assets.store.connection import create_engine, normalise_url
 
 CHANNEL: Final = "fulfillment_live"
@@ -50,7 +50,7 @@ _DEAD_PEER: Final = {"keepalives_idle": "10", "keepalives_interval": "5", "keepa
 _VALID_KEYS: Final = "SELECT id FROM api_keys WHERE revoked_at IS NULL"
 _ANY_KEY: Final = "SELECT EXISTS (SELECT FROM api_keys)"
 
-_log = get_logger("live")
+_log = get_logger("fulfillment_api.live")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from anyio.to_thread import run_sync
 from sqlalchemy.exc import SQLAlchemyError
 
 from fulfillment_api.database import Database
-from fulfillment_api.observability.logs import get_logger
+from fulfillment_assets.observability.logs import get_logger
 
 KEPT: Final = dt.timedelta(hours=1)
 """For so long an event is kept after its transaction has committed, and at most twice as long."""
@@ -35,7 +35,7 @@ DELETE FROM live_events WHERE id IN (
     LIMIT :at_once)
 """
 
-_log = get_logger("live")
+_log = get_logger("fulfillment_api.live")
 
 
 def prune(database: Database, kept: dt.timedelta = KEPT) -> int:

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from anyio.to_thread import run_sync
 from fastapi import Body, Query, Request, Response
 
+from fulfillment_api.answers import answer
 from fulfillment_api.dependencies import TheServices
 from fulfillment_api.errors import UnavailableError
 from fulfillment_api.resources.predictions.schemas import (
@@ -42,7 +43,7 @@ async def predict(
 ) -> Response:
     """The delay risk of one order; what follows from it is stored before the answer."""
     [found] = await _scored(services_of(request.app), [order], store)
-    return _json(PredictionItem.of(found))
+    return answer(PredictionItem.of(found))
 
 
 @router.post(
@@ -57,7 +58,7 @@ async def predict_orders(
 ) -> Response:
     """The delay risk of up to 1,000 orders, all or none of which are stored."""
     found = await _scored(services, wanted.orders, store)
-    return _json(PredictionList(predictions=[PredictionItem.of(one) for one in found]))
+    return answer(PredictionList(predictions=[PredictionItem.of(one) for one in found]))
 
 
 async def _scored(
@@ -79,8 +80,3 @@ def _only_scored(services: Services, orders: Sequence[EnrichedOrder]) -> list[Pr
     with services.database.read() as connection:
         thresholds = load_thresholds(connection)
     return only_score(services.champion.scorer(), orders, thresholds)
-
-
-def _json(answer: PredictionItem | PredictionList) -> Response:
-    # Written at once: the framework would check and copy it first.
-    return Response(answer.model_dump_json(), media_type="application/json")
