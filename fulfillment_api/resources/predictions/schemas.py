@@ -7,18 +7,11 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, Field
 
+from fulfillment_api.resources.orders.schemas import Reason
 from fulfillment_assets.orders.model import EnrichedOrder, order_json_schema
 from fulfillment_assets.scoring.direct import Prediction
 
 MOST_ORDERS: Final = 1_000
-
-
-class ReasonText(BaseModel):
-    """Why an order is at risk."""
-
-    feature: str
-    contribution: float = Field(description="What it adds to the log-odds of being late.")
-    text: str = Field(description="In words.")
 
 
 class PredictionItem(BaseModel):
@@ -28,7 +21,7 @@ class PredictionItem(BaseModel):
     order_id: str
     delay_probability: float = Field(description="Probability that the order is late.")
     severity: Literal["critical", "warning", "info", "none"]
-    reasons: list[ReasonText] = Field(description="The greatest first; three at most.")
+    reasons: list[Reason] = Field(description="The greatest first; three at most.")
     model_version: str
 
     @classmethod
@@ -39,7 +32,7 @@ class PredictionItem(BaseModel):
             order_id=found.order_id,
             delay_probability=found.delay_probability,
             severity=found.severity,
-            reasons=[ReasonText(**reason._asdict()) for reason in found.reasons],
+            reasons=[Reason(**reason._asdict()) for reason in found.reasons],
             model_version=found.model_version,
         )
 
